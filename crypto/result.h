@@ -1,4 +1,5 @@
-// Result<T>: how the control path reports failure. The data path uses verdicts instead and never sees this type.
+// Result<T>: how the control path reports failure. The data path uses verdicts instead and never
+// sees this type.
 #pragma once
 
 #include <string>
@@ -18,7 +19,8 @@ struct Error {
 template <class T>
 using Result = tl::expected<T, Error>;
 
-// `return fail("SW-CRY-001", "key has 15 bytes, not 16", "...");` from any function that returns a Result.
+// `return fail("SW-CRY-001", "key has 15 bytes, not 16", "...");` from any function that returns a
+// Result.
 inline tl::unexpected<Error> fail(std::string id, std::string message, std::string remedy = {}) {
   return tl::unexpected<Error>(Error{std::move(id), std::move(message), std::move(remedy)});
 }
