@@ -1,0 +1,61 @@
+// Addresses, prefixes and selectors as the tables take them from the control thread.
+#pragma once
+
+#include <array>
+#include <compare>
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+namespace sealwire::pipelines {
+
+/// An IPv4 or IPv6 address in network order; IPv4 uses the first four octets and leaves the rest
+/// zero.
+struct IpAddress {
+  bool v6 = false;
+  std::array<std::uint8_t, 16> octets{};
+
+  static constexpr IpAddress v4(std::uint8_t a, std::uint8_t b, std::uint8_t c, std::uint8_t d) {
+    return {false, {a, b, c, d}};
+  }
+  constexpr std::uint8_t bits() const { return v6 ? 128 : 32; }
+  constexpr auto operator<=>(const IpAddress&) const = default;
+};
+
+/// A prefix, or an interface address with its prefix length when the host bits are set.
+struct Prefix {
+  IpAddress address;
+  std::uint8_t length = 0;  // bits
+  constexpr auto operator<=>(const Prefix&) const = default;
+
+  constexpr bool contains(const IpAddress& a) const {
+    if (a.v6 != address.v6) return false;
+    std::uint8_t whole = length / 8;
+    for (std::uint8_t i = 0; i < whole; ++i)
+      if (a.octets[i] != address.octets[i]) return false;
+    std::uint8_t rest = length % 8;
+    if (rest == 0) return true;
+    auto mask = static_cast<std::uint8_t>(0xff00U >> rest);
+    return ((a.octets[whole] ^ address.octets[whole]) & mask) == 0;
+  }
+};
+
+/// Inclusive, host order.
+struct PortRange {
+  std::uint16_t first = 0;
+  std::uint16_t last = 65535;
+  constexpr auto operator<=>(const PortRange&) const = default;
+};
+
+/// What a packet looks like (RFC 4301 §4.4.1.1). Empty lists and no protocol match anything. Source
+/// and destination are those of the packet as it travels.
+struct Selector {
+  std::vector<Prefix> source;
+  std::vector<Prefix> destination;
+  std::optional<std::uint8_t> protocol{};
+  std::vector<PortRange> source_ports;
+  std::vector<PortRange> destination_ports;
+  bool operator==(const Selector&) const = default;
+};
+
+}  // namespace sealwire::pipelines

@@ -1,0 +1,296 @@
+// The security association database (RFC 4301 §4.4.2): outbound SAs behind stable slots, inbound
+// SAs by SPI.
+//
+// One writer, the control thread; readers are the workers, lock-free. What the writer takes out is
+// handed to `retire` and must be kept until every worker has reported quiescence (QSBR), then
+// destroyed: that wipes the key. Nothing here copies a whole table per change: adding or removing
+// one SA of 100,000 costs the same as one of ten.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "crypto/aead.h"
+#include "crypto/algorithm.h"
+#include "crypto/nonce.h"
+#include "crypto/numbers.h"
+#include "crypto/replay_window.h"
+#include "crypto/result.h"
+#include "pipelines/counters.h"
+#include "pipelines/tables/ip_address.h"
+#include "pipelines/tables/selector_set.h"
+
+struct rte_ring;
+
+namespace sealwire::pipelines {
+
+struct Adjacency;  // tables/neighbours.h
+
+enum class DfPolicy : std::uint8_t { copy, set, clear };
+enum class EcnPolicy : std::uint8_t { normal, compatibility };  // RFC 6040 §4.1
+
+/// Soft limits raise one event each; at a hard limit the SA is spent. 0: no limit. Octets are those
+/// of the inner packets (RFC 4301 §4.4.2.1: what the algorithm is applied to, without padding).
+/// Time limits are the control thread's.
+struct LifetimeLimits {
+  std::uint64_t soft_octets = 0;
+  std::uint64_t hard_octets = 0;
+  std::uint64_t soft_packets = 0;
+  std::uint64_t hard_packets = 0;
+};
+
+/// RFC 3948; ports in host order.
+struct UdpEncapsulation {
+  std::uint16_t source_port = 4500;
+  std::uint16_t destination_port = 4500;
+};
+
+struct OutboundSaParameters {
+  std::uint64_t cookie =
+      0;  // the control thread's own name for the SA, below 2^48; comes back in events
+  crypto::Spi spi{};
+  crypto::Algorithm algorithm = crypto::Algorithm::aes_gcm_128;
+  std::unique_ptr<const crypto::AeadKey> key;  // of the line's engine
+  crypto::nonce::EspSalt salt{};               // GCM, GMAC, ChaCha20-Poly1305
+  IpAddress source, destination;               // outer; one family
+  bool esn = false;
+  std::optional<std::uint8_t> dscp{};  // outer DSCP 0..63; none: copied from the inner packet
+  EcnPolicy ecn = EcnPolicy::normal;
+  DfPolicy df = DfPolicy::copy;  // IPv6 inner packets count as DF set
+  std::uint8_t ttl = 64;
+  std::uint16_t path_mtu = 0;  // largest outer packet in octets; 0: the outgoing port's MTU
+  std::optional<UdpEncapsulation> udp{};
+  LifetimeLimits lifetime{};
+  crypto::SeqNo next_sn{1};            // the first number used
+  std::uint64_t sn_limit = ~0ULL;      // exclusive; without ESN never beyond 2^32
+  std::uint64_t sn_low_water = ~0ULL;  // one `sn_low` event when next_sn reaches it
+};
+
+struct InboundSaParameters {
+  std::uint64_t cookie = 0;
+  crypto::Spi spi{};
+  crypto::Algorithm algorithm = crypto::Algorithm::aes_gcm_128;
+  std::unique_ptr<const crypto::AeadKey> key;
+  crypto::nonce::EspSalt salt{};
+  IpAddress source,
+      destination;  // outer; the destination is checked, the source is not (NAT, RFC 4301 §4.1)
+  bool esn = false;
+  std::uint32_t replay_window = 64;  // 0 (off), 32..16384; ESN needs one
+  EcnPolicy ecn = EcnPolicy::normal;
+  bool udp = false;  // packets come UDP-encapsulated; the other form is then unknown to the SA
+  LifetimeLimits lifetime{};
+  std::vector<Selector>
+      selectors;  // what decrypted packets must look like, any of these; none: nothing is allowed
+};
+
+enum class SaEventKind : std::uint8_t {
+  soft_octets,   // soft octet lifetime reached: rekey
+  soft_packets,  // soft packet lifetime reached: rekey
+  hard,          // hard lifetime reached: the SA is spent
+  sn_low,        // next_sn reached sn_low_water: reserve more, or rekey
+  sn_exhausted,  // sn_limit reached: packets are being dropped
+};
+
+/// Each kind comes exactly once per SA (sn_low and sn_exhausted once per raised limit).
+struct SaEvent {
+  std::uint64_t cookie;
+  SaEventKind kind;
+  bool inbound;
+};
+
+/// Which form of packet an SA makes, decided when it is added.
+enum class EspTransform : std::uint8_t { gcm, chacha, gmac, cbc_hmac, null_hmac };
+
+/// What the number turn writes; a line of its own. Written by the holder of the number turn only.
+struct alignas(64) OutboundRuntime {
+  std::atomic<std::uint64_t> next_sn{1};
+  Counter packets, octets;  // numbered, i.e. protected (inner octets)
+  Counter lifetime_drops, exhausted_drops;
+  std::uint64_t used_octets = 0;
+  std::uint8_t raised = 0;  // bit per SaEventKind
+};
+
+/// An outbound SA. Configuration lines first, read by every worker; then the runtime line.
+struct alignas(64) OutboundSa {
+  // --- first line: what build reads for every packet
+  const crypto::AeadKey* key = nullptr;
+  std::atomic<const Adjacency*> adjacency{
+      nullptr};  // control: wo; next hop of the outer destination, or null
+  crypto::nonce::EspSalt salt{};
+  std::uint32_t spi_be = 0;
+  EspTransform transform{};
+  bool esn = false;
+  bool outer_v6 = false;
+  bool udp = false;
+  bool dscp_fixed = false;
+  std::uint8_t dscp = 0;
+  EcnPolicy ecn{};
+  DfPolicy df{};
+  std::uint8_t header_length = 0;  // outer IP (+ UDP): octets of `header` in use
+  std::uint8_t iv_length = 0;
+  std::uint8_t icv_length = 0;
+  std::uint8_t pad_mask = 3;  // ESP alignment - 1
+  std::uint16_t checksum_base =
+      0;  // of the IPv4 header template, one's complement sum, before length, TOS, ID, DF
+  std::uint16_t udp_checksum_base = 0;     // pseudo header of an IPv6 outer header
+  std::atomic<std::uint16_t> path_mtu{0};  // control: wo
+  std::uint16_t ethertype_be = 0;
+
+  // --- second line: outer header template, network order
+  alignas(64) std::array<std::uint8_t, 64> header{};
+
+  // --- third line: limits, written by the control thread (next to none)
+  alignas(64) std::atomic<std::uint64_t> sn_limit{~0ULL};
+  std::atomic<std::uint64_t> sn_low_water{~0ULL};
+  LifetimeLimits lifetime{};
+  rte_ring* events = nullptr;
+  std::uint64_t cookie = 0;
+
+  OutboundRuntime runtime;
+
+  // --- cold
+  OutboundSaParameters parameters;  // `key` owned here
+
+  /// Octets that encapsulation adds at most, without padding: outer IP, UDP, ESP header, IV,
+  /// trailer's two, ICV.
+  std::uint16_t fixed_overhead() const {
+    return static_cast<std::uint16_t>(header_length + 8 + iv_length + 2 + icv_length);
+  }
+  /// The largest inner packet whose outer packet is at most `outer_mtu` octets.
+  std::uint16_t largest_inner(std::uint16_t outer_mtu) const;
+
+  ~OutboundSa();
+};
+
+/// Where a policy finds its SA. Stable address for the life of the Sad; rekey swaps the pointer.
+struct OutboundSlot {
+  std::atomic<OutboundSa*> current{nullptr};  // control: wo; null: PROTECT packets drop as EspNoSa
+};
+
+/// What the send turn writes.
+struct alignas(64) InboundRuntime {
+  Counter packets, octets;  // accepted (inner octets)
+  Counter replay_drops, auth_failed, malformed, selector_drops, lifetime_drops, dummies, ecn_drops;
+  std::uint64_t used_octets = 0;
+  std::uint64_t used_packets = 0;
+  std::uint8_t raised = 0;
+};
+
+struct alignas(64) InboundSa {
+  const crypto::AeadKey* key = nullptr;
+  crypto::nonce::EspSalt salt{};
+  std::uint32_t spi = 0;  // host order
+  std::uint32_t replay_window = 0;
+  EspTransform transform{};
+  bool esn = false;
+  bool outer_v6 = false;
+  bool udp = false;
+  EcnPolicy ecn{};
+  std::uint8_t iv_length = 0;
+  std::uint8_t icv_length = 0;
+  std::uint8_t pad_mask = 3;
+  std::array<std::uint8_t, 16> destination{};
+  std::atomic<bool> spent{false};  // hard lifetime reached; written in the send turn
+
+  alignas(64) InboundRuntime runtime;
+  crypto::ReplayWindow window;  // send turn only
+
+  SelectorSet selectors;
+  LifetimeLimits lifetime{};
+  rte_ring* events = nullptr;
+  std::uint64_t cookie = 0;
+  std::unique_ptr<const crypto::AeadKey> owned_key;
+  InboundSaParameters parameters;
+
+  explicit InboundSa(InboundSaParameters&& p);
+  ~InboundSa();
+};
+
+/// The database of one gateway line.
+class Sad {
+ public:
+  /// Takes what was unlinked; keep it until the grace period is over, then let go of it.
+  using Retire = std::function<void(std::shared_ptr<void>)>;
+
+  explicit Sad(Retire retire);
+  ~Sad();
+  Sad(const Sad&) = delete;
+  Sad& operator=(const Sad&) = delete;
+
+  /// A new empty slot for policies to refer to. Never freed before the Sad. Control thread only, as
+  /// are all that follow.
+  OutboundSlot* make_slot();
+
+  /// Builds the SA and makes it the slot's current one in one step; the one before is retired.
+  /// Errors SW-SAD-001.. (bad SPI, families differ, key of another algorithm, ...) change nothing.
+  Result<OutboundSa*> install(OutboundSlot& slot, OutboundSaParameters&& parameters);
+  /// Empties the slot and retires its SA. False if there was none.
+  bool remove(OutboundSlot& slot);
+
+  /// Adds an inbound SA. SW-SAD-010 if the SPI is in use: old and new SA of a rekey have different
+  /// SPIs.
+  Result<InboundSa*> add_inbound(InboundSaParameters&& parameters);
+  /// The same, but an SA with this SPI gives way in one step.
+  Result<InboundSa*> replace_inbound(InboundSaParameters&& parameters);
+  bool remove_inbound(crypto::Spi spi);
+
+  /// Takes the next event, if there is one.
+  std::optional<SaEvent> poll_event();
+
+  /// The inbound SA of an SPI (host order), or null. Any thread; the result is pinned by QSBR.
+  InboundSa* find_inbound(std::uint32_t spi) const noexcept {
+    const Table* table = table_.load(std::memory_order_acquire);
+    std::uint32_t at = spi * 0x9E3779B1U >> table->shift;
+    for (;; at = (at + 1) & table->mask) {
+      const Entry& entry = table->entries[at];
+      std::uint32_t found = entry.spi.load(std::memory_order_acquire);
+      if (found == spi) {
+        InboundSa* sa = entry.sa.load(std::memory_order_acquire);
+        // The entry may have been given to another SPI between the two loads.
+        return sa != nullptr && sa->spi == spi ? sa : nullptr;
+      }
+      if (found == 0) return nullptr;
+    }
+  }
+  /// Starts fetching the table entry of an SPI.
+  void prefetch(std::uint32_t spi) const noexcept {
+    const Table* table = table_.load(std::memory_order_acquire);
+    __builtin_prefetch(&table->entries[spi * 0x9E3779B1U >> table->shift]);
+  }
+
+  std::size_t inbound_count() const { return inbound_count_; }
+
+  /// Every SA, for `show` and for resolving adjacencies. Control thread.
+  void each_inbound(const std::function<void(InboundSa&)>& visit);
+  void each_outbound(const std::function<void(OutboundSlot&, OutboundSa&)>& visit);
+
+ private:
+  struct Entry {
+    std::atomic<std::uint32_t> spi{
+        0};  // 0: never used; an entry once used keeps a number, so probing goes past it
+    std::atomic<InboundSa*> sa{nullptr};
+  };
+  struct Table {
+    explicit Table(unsigned bits);
+    std::uint32_t mask, shift, used = 0;
+    std::unique_ptr<Entry[]> entries;
+  };
+  void link(InboundSa* sa);
+  void grow();
+  Entry* find_entry(std::uint32_t spi);
+  Result<InboundSa*> put(InboundSaParameters&& parameters, bool replace);
+
+  Retire retire_;
+  std::atomic<Table*> table_;
+  std::size_t inbound_count_ = 0;
+  std::deque<OutboundSlot> slots_;
+  std::unique_ptr<std::uint8_t[]> ring_memory_;
+  rte_ring* events_ = nullptr;
+};
+
+}  // namespace sealwire::pipelines

@@ -1,0 +1,92 @@
+// The security policy database (RFC 4301 §4.4.1): ordered rules per direction, the last word is
+// discard. Immutable once built; swapped with the line's snapshot.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "crypto/result.h"
+#include "pipelines/tables/ip_address.h"
+#include "pipelines/tables/sad.h"
+#include "pipelines/tables/selector_set.h"
+
+namespace sealwire::pipelines {
+
+enum class PolicyAction : std::uint8_t { discard, bypass, protect };
+
+/// One rule of one direction. Selectors are written for packets as they travel in that direction.
+struct PolicyRule {
+  std::uint64_t cookie = 0;  // the control thread's own name for the rule
+  PolicyAction action = PolicyAction::discard;
+  Selector selector;
+  std::vector<OutboundSlot*>
+      slots;  // outbound PROTECT: one, or one per worker (RFC 9611); never empty there
+};
+
+/// A rule as the data path sees it after the look-up.
+struct PolicyVerdict {
+  PolicyAction action = PolicyAction::discard;
+  std::uint32_t rule = 0;  // index in the order given; kFinalRule: the final discard
+  OutboundSlot* const* slots = nullptr;
+  std::uint32_t slot_count = 0;
+};
+inline constexpr std::uint32_t kFinalRule = ~0U;
+
+class Spd {
+ public:
+  /// Errors SW-SPD-001 (PROTECT without a slot), SW-SPD-002 (prefix too long for its family, range
+  /// upside down).
+  static Result<std::unique_ptr<const Spd>> build(std::vector<PolicyRule> outbound,
+                                                  std::vector<PolicyRule> inbound);
+  ~Spd();
+
+  /// The first rule that matches decides. A later fragment, whose ports are unknown, never gets
+  /// BYPASS where an earlier rule could have claimed its datagram by ports: it is discarded then
+  /// (RFC 4301 §7, fail closed).
+  PolicyVerdict outbound(const PacketKey& key) const { return look_up(outbound_, key); }
+  PolicyVerdict inbound(const PacketKey& key) const { return look_up(inbound_, key); }
+
+  /// Differs between any two Spd of this process: what flow caches are valid for.
+  std::uint64_t generation() const { return generation_; }
+
+  const std::vector<PolicyRule>& outbound_rules() const { return outbound_.rules; }
+  const std::vector<PolicyRule>& inbound_rules() const { return inbound_.rules; }
+
+ private:
+  struct Flat {
+    FlatSelector selector;
+    std::uint32_t rule;
+    PolicyAction action;
+  };
+  struct List {
+    std::vector<PolicyRule> rules;
+    std::vector<Flat> v4, v6;
+  };
+  Spd() = default;
+  static PolicyVerdict look_up(const List& list, const PacketKey& key);
+  static Result<List> compile(std::vector<PolicyRule> rules, bool outbound);
+
+  List outbound_, inbound_;
+  std::uint64_t generation_ = 0;
+};
+
+/// A worker's memory of its last look-ups, in front of the SPD. Direct-mapped, whole key compared;
+/// empties itself when the Spd changes. One writer and reader: its worker's lane.
+class FlowCache {
+ public:
+  static constexpr std::size_t kEntries = 1024;
+
+  const PolicyVerdict& outbound(const Spd& spd, const PacketKey& key);
+  const PolicyVerdict& inbound(const Spd& spd, const PacketKey& key);
+
+ private:
+  struct Entry {
+    PacketKey key{};
+    std::uint64_t generation = 0;
+    PolicyVerdict verdict{};
+  };
+  std::unique_ptr<Entry[]> entries_ = std::make_unique<Entry[]>(2 * kEntries);
+};
+
+}  // namespace sealwire::pipelines
