@@ -103,6 +103,9 @@ struct SaEvent {
   bool inbound;
 };
 
+/// Puts an event on the ring; false if it is full: try again with the next packet. Any thread.
+bool raise_event(rte_ring* events, std::uint64_t cookie, SaEventKind kind, bool inbound) noexcept;
+
 /// Which form of packet an SA makes, decided when it is added.
 enum class EspTransform : std::uint8_t { gcm, chacha, gmac, cbc_hmac, null_hmac };
 
@@ -167,6 +170,10 @@ struct alignas(64) OutboundSa {
   ~OutboundSa();
 };
 
+/// Control thread: lets an SA use numbers up to `sn_limit` (exclusive) after they are durably
+/// reserved.
+void raise_limit(OutboundSa& sa, std::uint64_t sn_limit, std::uint64_t sn_low_water) noexcept;
+
 /// Where a policy finds its SA. Stable address for the life of the Sad; rekey swaps the pointer.
 struct OutboundSlot {
   std::atomic<OutboundSa*> current{nullptr};  // control: wo; null: PROTECT packets drop as EspNoSa
@@ -204,10 +211,9 @@ struct alignas(64) InboundSa {
   LifetimeLimits lifetime{};
   rte_ring* events = nullptr;
   std::uint64_t cookie = 0;
-  std::unique_ptr<const crypto::AeadKey> owned_key;
-  InboundSaParameters parameters;
+  InboundSaParameters parameters;  // `key` owned here
 
-  explicit InboundSa(InboundSaParameters&& p);
+  InboundSa(InboundSaParameters&& p, crypto::ReplayWindow&& w);
   ~InboundSa();
 };
 
@@ -245,8 +251,7 @@ class Sad {
   /// The inbound SA of an SPI (host order), or null. Any thread; the result is pinned by QSBR.
   InboundSa* find_inbound(std::uint32_t spi) const noexcept {
     const Table* table = table_.load(std::memory_order_acquire);
-    std::uint32_t at = spi * 0x9E3779B1U >> table->shift;
-    for (;; at = (at + 1) & table->mask) {
+    for (std::uint32_t at = slot_of(spi, *table);; at = (at + 1) & table->mask) {
       const Entry& entry = table->entries[at];
       std::uint32_t found = entry.spi.load(std::memory_order_acquire);
       if (found == spi) {
@@ -260,7 +265,7 @@ class Sad {
   /// Starts fetching the table entry of an SPI.
   void prefetch(std::uint32_t spi) const noexcept {
     const Table* table = table_.load(std::memory_order_acquire);
-    __builtin_prefetch(&table->entries[spi * 0x9E3779B1U >> table->shift]);
+    __builtin_prefetch(&table->entries[slot_of(spi, *table)]);
   }
 
   std::size_t inbound_count() const { return inbound_count_; }
@@ -280,7 +285,10 @@ class Sad {
     std::uint32_t mask, shift, used = 0;
     std::unique_ptr<Entry[]> entries;
   };
-  void link(InboundSa* sa);
+  static std::uint32_t slot_of(std::uint32_t spi, const Table& table) noexcept {
+    return spi * 0x9E3779B1U >> table.shift;
+  }
+  static void link(Table& table, InboundSa* sa);
   void grow();
   Entry* find_entry(std::uint32_t spi);
   Result<InboundSa*> put(InboundSaParameters&& parameters, bool replace);
@@ -289,7 +297,10 @@ class Sad {
   std::atomic<Table*> table_;
   std::size_t inbound_count_ = 0;
   std::deque<OutboundSlot> slots_;
-  std::unique_ptr<std::uint8_t[]> ring_memory_;
+  struct FreeAligned {
+    void operator()(std::uint8_t* memory) const;
+  };
+  std::unique_ptr<std::uint8_t[], FreeAligned> ring_memory_;
   rte_ring* events_ = nullptr;
 };
 

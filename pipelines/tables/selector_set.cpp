@@ -1,0 +1,62 @@
+#include "pipelines/tables/selector_set.h"
+
+#include <cstring>
+
+namespace sealwire::pipelines {
+namespace {
+
+void store(const Prefix& prefix, std::uint64_t (&value)[2], std::uint64_t (&mask)[2]) {
+  std::array<std::uint8_t, 16> bits{};
+  for (unsigned i = 0; i < prefix.length; ++i)
+    bits[i / 8] = static_cast<std::uint8_t>(bits[i / 8] | (0x80U >> (i % 8)));
+  std::memcpy(mask, bits.data(), sizeof mask);
+  std::memcpy(value, prefix.address.octets.data(), sizeof value);
+  value[0] &= mask[0];
+  value[1] &= mask[1];
+}
+
+void flatten(const Selector& selector, bool v6, std::vector<FlatSelector>& out) {
+  static const std::vector<PortRange> kAnyPort{PortRange{}};
+  const Prefix any{IpAddress{v6, {}}, 0};
+  auto of_family = [&](const std::vector<Prefix>& given) {
+    std::vector<Prefix> chosen;
+    if (given.empty()) chosen.push_back(any);
+    for (const Prefix& prefix : given)
+      if (prefix.address.v6 == v6) chosen.push_back(prefix);
+    return chosen;
+  };
+  const std::vector<PortRange>& sources =
+      selector.source_ports.empty() ? kAnyPort : selector.source_ports;
+  const std::vector<PortRange>& destinations =
+      selector.destination_ports.empty() ? kAnyPort : selector.destination_ports;
+  for (const Prefix& source : of_family(selector.source))
+    for (const Prefix& destination : of_family(selector.destination))
+      for (const PortRange& source_range : sources)
+        for (const PortRange& destination_range : destinations) {
+          FlatSelector flat{};
+          store(source, flat.source, flat.source_mask);
+          store(destination, flat.destination, flat.destination_mask);
+          flat.any_protocol = !selector.protocol.has_value();
+          flat.protocol = selector.protocol.value_or(0);
+          flat.source_first = source_range.first;
+          flat.source_last = source_range.last;
+          flat.destination_first = destination_range.first;
+          flat.destination_last = destination_range.last;
+          flat.any_ports = source_range == PortRange{} && destination_range == PortRange{};
+          out.push_back(flat);
+        }
+}
+
+}  // namespace
+
+void flatten(const Selector& selector, std::vector<FlatSelector>& v4,
+             std::vector<FlatSelector>& v6) {
+  flatten(selector, false, v4);
+  flatten(selector, true, v6);
+}
+
+SelectorSet::SelectorSet(const std::vector<Selector>& selectors) {
+  for (const Selector& selector : selectors) flatten(selector, v4_, v6_);
+}
+
+}  // namespace sealwire::pipelines
