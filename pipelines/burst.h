@@ -1,4 +1,5 @@
-// A burst and its packets: the unit that receives a ticket, passes the turns and is worked on by one worker only.
+// A burst and its packets: the unit that receives a ticket, passes the turns and is worked on by
+// one worker only.
 #pragma once
 
 #include <array>
@@ -14,9 +15,10 @@ struct rte_mbuf;
 namespace sealwire::pipelines {
 
 struct LineSnapshot;  // pipelines/line.h
-struct OutboundSa;    // pipelines/tables/sad.h
+struct LineDirection;
+struct OutboundSa;  // pipelines/tables/sad.h
 struct InboundSa;
-struct TransmitSa;    // pipelines/tables/secy.h
+struct TransmitSa;  // pipelines/tables/secy.h
 struct ReceiveSa;
 
 // A burst is bounded in packets and in bytes, and is never held back to fill up.
@@ -27,54 +29,92 @@ inline constexpr std::uint32_t kBurstOctets = 256 * 1024;
 // SA pointers are pinned: valid until the burst is done, by QSBR.
 struct alignas(64) Packet {
   rte_mbuf* mbuf;
-  union {                  // ESP; null: not an ESP packet of ours (bypass, control)
-    OutboundSa* esp_out;   // egress, set by classify
-    InboundSa* esp_in;     // ingress, set by crypt (SPI look-up)
+  union {                 // ESP; null: not an ESP packet of ours (bypass, control)
+    OutboundSa* esp_out;  // egress, set by classify
+    InboundSa* esp_in;    // ingress, set by crypt (SPI look-up)
   };
-  std::uint64_t sn;        // extended sequence number, host order: taken (egress) or inferred (ingress)
-  union {                  // MACsec; null: passes in clear by configuration, or the KaY's own
+  std::uint64_t sn;  // extended sequence number, host order: taken (egress) or inferred (ingress)
+  union {            // MACsec; null: passes in clear by configuration, or the KaY's own
     TransmitSa* macsec_out;
     ReceiveSa* macsec_in;
   };
-  std::uint64_t pn;        // 64-bit PN, host order: taken (egress) or recovered (ingress)
-  std::uint16_t l2_length; // octets from the frame's start to the payload after (VLAN-tagged) Ethernet
-  std::uint16_t l3_length; // length of the IP header at l2_length, 0 if not IP
-  std::uint16_t port;      // index into the line's ports: where it came from, then where it goes
-  DropReason drop;         // none while alive
-  std::uint8_t flags;      // PacketFlag
+  std::uint64_t pn;  // 64-bit PN, host order: taken (egress) or recovered (ingress)
+  std::uint16_t
+      l2_length;  // octets from the frame's start to the payload after (VLAN-tagged) Ethernet
+  std::uint16_t l3_length;      // length of the IP header at l2_length, 0 if not IP
+  std::uint16_t secure_length;  // MACsec: octets of user data after the addresses
+  std::uint16_t flags;          // PacketFlag
+  std::uint8_t port;        // index into the line's ports: where it came from, then where it goes
+  std::uint8_t to_inside;   // 1: leaves by the line's inside ports, 0: by the outside ports; set
+                            // with the direction
+  DropReason drop;          // none while alive
+  std::uint8_t op;          // index of its operation in Burst::batch, kNoOp if none
+  std::uint8_t tci;         // MACsec: TCI/AN of the SecTAG, sent or received
+  std::uint8_t clear_tags;  // MACsec: VLAN tags ahead of the SecTAG, 0..2
+  std::uint8_t spare[2];
+  std::uint32_t clear_tag[2];  // MACsec: those tags while they are out of the frame, as on the wire
 };
 static_assert(sizeof(Packet) == 64);
 
-enum PacketFlag : std::uint8_t {
-  kPacketControl = 1,   // injected by the control thread; skips the stages named in its mark
-  kPacketIpv6 = 2,      // the (inner) packet is IPv6
-  kPacketInvalid = 4,   // ICV wrong but delivered: validateFrames check
-  kPacketUntagged = 8,  // came without a SecTAG and is delivered: validateFrames not strict
+inline constexpr std::uint8_t kNoOp = 0xFF;
+
+enum PacketFlag : std::uint16_t {
+  kPacketControl = 1,       // injected by the control thread; skips the stages named in its mark
+  kPacketIpv6 = 2,          // the (inner) packet is IPv6
+  kPacketInvalid = 4,       // MACsec ICV wrong, or not checked where it had to be
+  kPacketUntagged = 8,      // came without a SecTAG and is delivered: validateFrames not strict
+  kPacketUnchecked = 16,    // MACsec ICV not checked: validateFrames disabled
+  kPacketOpened = 32,       // passed the first checks of macsec ingress; settle gives the verdict
+  kPacketScKnown = 64,      // InPktsNoSA(Error): the SC exists, its SA is not in use
+  kPacketSkipEsp = 128,     // leaves without ESP: inject_clear, inject_seal, BYPASS
+  kPacketSkipMacsec = 256,  // leaves without MACsec: inject_clear
+  kPacketNoSa = 512,        // delivered stripped although no SA was in use: InPktsNoSA
 };
 
-// Where a burst stands on its way. The steps of crypt are resumable: submit, then poll until the engine is done.
+// Where a burst stands on its way. The steps of crypt are resumable: submit, then poll until the
+// engine is done.
 enum class BurstStep : std::uint8_t {
-  received,      // classified, waits for its number turn
-  build_first,   // first AEAD round: ESP outbound, or MACsec inbound
+  received,     // waits for classify (own queues: and its number turn)
+  classified,   // waits for its number turn
+  build_first,  // first AEAD round: ESP outbound, or MACsec inbound
   wait_first,
   build_second,  // second round of [esp, macsec]
   wait_second,
-  crypted,       // waits for its send turn
+  crypted,  // waits for its send turn
 };
 
+// Octets that a stage keeps for a packet between its build and its finish (an AAD, saved outer
+// header octets).
+inline constexpr std::size_t kScratchOctets = 64;
+
+// packets[0..count) keep their places from RX to the sweep before TX: a packet dropped on the way
+// only gets its reason, every step skips it, and the settles still count it. So an index is the
+// same packet throughout.
 struct Burst {
+  LineDirection* direction = nullptr;
   const LineSnapshot* line = nullptr;  // pinned when received
   std::uint64_t ticket = 0;
-  std::uint16_t count = 0;             // packets[0..count) are alive or wait for sweep()
+  std::uint16_t count = 0;
   BurstStep step = BurstStep::received;
   std::array<Packet, kBurstPackets> packets;
   crypto::AeadBatch batch;
+  alignas(64) std::array<std::array<std::uint8_t, kScratchOctets>, kBurstPackets> scratch;
 
-  std::span<Packet> live() { return {packets.data(), count}; }
+  std::span<Packet> all() { return {packets.data(), count}; }
 
-  // Frees the packets marked with a drop reason, counts them, and closes the gaps; order is kept. The only way out of
-  // a burst beside TX.
+  // Frees the packets marked with a drop reason and counts them, hands punted ones to the control
+  // thread, and closes the gaps; order is kept. The only way out of a burst beside TX. Send turn,
+  // after the settles.
   void sweep(LaneCounters& counters);
 };
+
+// Sets a drop reason; the first one stays.
+inline void drop(Packet& packet, DropReason reason) {
+  if (packet.drop == DropReason::none) packet.drop = reason;
+}
+
+// A packet for the control thread is dropped as `punted` after set_mark() (mark.h) put a PuntMark
+// in its headroom; the sweep hands it over as it then is. One that has no room for a mark is
+// dropped as no_headroom.
 
 }  // namespace sealwire::pipelines

@@ -9,8 +9,9 @@
 
 namespace sealwire::pipelines {
 
-// A count that one thread at a time adds to (its worker, or the holder of the turn) and the control thread reads.
-// Load and store, no read-modify-write on the bus: the turn, not the counter, makes the writer single.
+// A count that one thread at a time adds to (its worker, or the holder of the turn) and the control
+// thread reads. Load and store, no read-modify-write on the bus: the turn, not the counter, makes
+// the writer single.
 class Counter {
  public:
   void add(std::uint64_t n) {
@@ -22,18 +23,20 @@ class Counter {
   std::atomic<std::uint64_t> value_{0};
 };
 
-// What one worker counts for one line direction. Written by that worker, once a burst; the control thread adds the
-// workers up.
+// What one worker counts for one line direction. Written by that worker, once a burst; the control
+// thread adds the workers up.
 struct alignas(64) LaneCounters {
   Counter rx_packets, rx_octets;  // taken from the receiving port(s), FCS not counted
   Counter tx_packets, tx_octets;  // accepted by the transmitting port(s)
   std::array<Counter, kDropReasons> drops;
 };
 
-// What one worker counts for itself. Cycles are TSC cycles; busy are those of turns of the loop that moved a packet.
+// What one worker counts for itself. Cycles are TSC cycles; busy are those of turns of the loop
+// that moved a packet.
 struct alignas(64) WorkerCounters {
   Counter loops, busy_loops, busy_cycles, total_cycles, sleeps;
-  std::atomic<std::uint64_t> heartbeat{0};  // TSC at the last turn of the loop: a stalled worker stops moving it
+  std::atomic<std::uint64_t> heartbeat{
+      0};  // TSC at the last turn of the loop: a stalled worker stops moving it
 };
 
 }  // namespace sealwire::pipelines

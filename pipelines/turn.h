@@ -1,14 +1,16 @@
-// The turns of one line direction: how several workers share one SA and still keep wire order equal to PN order.
+// The turns of one line direction: how several workers share one SA and still keep wire order equal
+// to PN order.
 //
 // Every burst has a ticket and passes three turns in ticket order (DESIGN, "Three steps"):
 //   receive  rx_burst and the ticket, under a try-lock
 //   number   order: PN/SN for what classification left
 //   send     settle and TX, by the burst's owner
-// Between turns a worker builds, encrypts or decrypts its own bursts beside the others. Whoever holds a turn is the
-// single writer of what the turn guards; passing it on is a release, seeing one's ticket come up an acquire.
+// Between turns a worker builds, encrypts or decrypts its own bursts beside the others. Whoever
+// holds a turn is the single writer of what the turn guards; passing it on is a release, seeing
+// one's ticket come up an acquire.
 //
-// Nobody ever waits for a turn: `try_receive`, `may_number` and `may_send` answer at once and the worker goes on with
-// its other bursts.
+// Nobody ever waits for a turn: `try_receive`, `may_number` and `may_send` answer at once and the
+// worker goes on with its other bursts.
 #pragma once
 
 #include <atomic>
@@ -31,7 +33,15 @@ class Turns {
                         !receiving_.exchange(true, std::memory_order_acquire));
   }
   // The next ticket. Only inside the receive turn, and only for a burst that will pass all turns.
-  std::uint64_t take_ticket() { return next_ticket_++; }
+  std::uint64_t take_ticket() {
+    const std::uint64_t ticket = next_ticket_.load(std::memory_order_relaxed);
+    next_ticket_.store(ticket + 1, std::memory_order_relaxed);
+    return ticket;
+  }
+  // The next ticket for a worker that receives from queues of its own, without the receive turn. A
+  // flow stays in one queue, so with one worker, and its bursts get their tickets in the order they
+  // were received. Not to be mixed with take_ticket.
+  std::uint64_t take_own_ticket() { return next_ticket_.fetch_add(1, std::memory_order_relaxed); }
   void leave_receive() {
     if (shared_) receiving_.store(false, std::memory_order_release);
   }
@@ -50,13 +60,16 @@ class Turns {
     if (shared_) send_.store(ticket + 1, std::memory_order_release);
   }
 
-  // For `show`: the oldest ticket not yet sent. One that does not move while tickets are out is a stalled worker.
+  // For `show`: the oldest ticket not yet sent. One that does not move while tickets are out is a
+  // stalled worker.
   std::uint64_t oldest_unsent() const { return send_.load(std::memory_order_relaxed); }
+  std::uint64_t tickets() const { return next_ticket_.load(std::memory_order_relaxed); }
 
  private:
-  // Each on a line of its own: a worker polling `send_` must not slow the one inside the receive turn.
+  // Each on a line of its own: a worker polling `send_` must not slow the one inside the receive
+  // turn.
   alignas(64) std::atomic<bool> receiving_{false};
-  std::uint64_t next_ticket_ = 0;  // written inside the receive turn
+  std::atomic<std::uint64_t> next_ticket_{0};
   alignas(64) std::atomic<std::uint64_t> number_{0};
   alignas(64) std::atomic<std::uint64_t> send_{0};
   alignas(64) const bool shared_;

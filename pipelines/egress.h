@@ -1,0 +1,15 @@
+// Inside to outside: classify -> [esp] -> [macsec] -> TX, composed from the stages of the line.
+#pragma once
+
+#include "crypto/aead.h"
+#include "pipelines/burst.h"
+
+namespace sealwire::pipelines::egress {
+
+void classify(Burst& burst, LaneCounters& counters);  // pure
+void number(Burst& burst);                            // number turn
+bool crypt(Burst& burst,
+           crypto::Engine& engine);  // pure, resumable: true when done; then step is crypted
+void settle(Burst& burst);           // send turn, before the sweep and TX
+
+}  // namespace sealwire::pipelines::egress
