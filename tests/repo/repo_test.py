@@ -118,6 +118,10 @@ class SameBuild(unittest.TestCase):
         self.assertEqual(["-Wall", "-isystem /usr/include/dpdk", "-O2"], same_build.compile_flags(
             "-I. -Wall -isystem /usr/include/dpdk -MD -MF a.d -MQ a.o -O2 -o a.o -c".split()))
 
+    def test_tests_are_compared_without_the_tsan_label(self):
+        facts = same_build.test_facts(["unit", "tsan"], 60.0, True, ["/build/x_test", "--quick"])
+        self.assertEqual({"label unit", "timeout 60", "serial", "x_test", "--quick"}, facts)
+
     def test_each_difference_is_reported(self):
         same = {("a", "a.cpp"): {"-Wall", "-O2"}}
         self.assertEqual([], list(same_build.differences("compile", same, dict(same))))

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""The CMake and the Meson build compile the same files into the same targets with the same flags.
+"""The CMake and the Meson build compile the same files into the same targets with the same flags, and run the same tests.
 
 usage: same_build.py CMAKE_BUILD MESON_BUILD   exits 1 and names each difference. Both need only be configured.
 """
@@ -14,7 +14,7 @@ import sys
 
 # Where the build tools write, and how they print: no part of what is compiled.
 WITH_VALUE = ("-o", "-MF", "-MT", "-MQ")
-IGNORED = re.compile(r"-(c|M|MD|MMD|MP|fdiagnostics-color=.*|D_FILE_OFFSET_BITS=64)$")
+IGNORED = re.compile(r"-(c|M|MD|MMD|MP|fdiagnostics-color=.*)$")
 IGNORED_LINK = re.compile(r"-Wl,(--start-group|--end-group|--allow-shlib-undefined|--no-undefined|--as-needed|-rpath.*)$")
 
 
@@ -68,6 +68,31 @@ def linked(build):
     return result
 
 
+def cmake_tests(build):
+    """Test -> what is said of it, from CTest."""
+    output = subprocess.run(["ctest", "--test-dir", str(build), "--show-only=json-v1"], check=True,
+                            stdout=subprocess.PIPE).stdout
+    result = {}
+    for test in json.loads(output)["tests"]:
+        properties = {entry["name"]: entry["value"] for entry in test["properties"]}
+        result[test["name"]] = test_facts(properties["LABELS"], properties["TIMEOUT"], properties.get("RUN_SERIAL", False),
+                                          test.get("command", ["?"]))
+    return result
+
+
+def meson_tests(build):
+    output = subprocess.run(["meson", "introspect", "--tests", str(build)], check=True, stdout=subprocess.PIPE).stdout
+    return {test["name"]: test_facts([suite.split(":")[-1] for suite in test["suite"]], test["timeout"],
+                                     not test["is_parallel"], test["cmd"])
+            for test in json.loads(output)}
+
+
+def test_facts(labels, timeout, serial, command):
+    # Tests labelled tsan run in the tsan build, which only CMake has.
+    return ({f"label {label}" for label in labels if label != "tsan"} | {f"timeout {int(timeout)}"} |
+            ({"serial"} if serial else set()) | {os.path.basename(command[0])} | set(command[1:]))
+
+
 def differences(kind, cmake, meson):
     for key in sorted(cmake.keys() | meson.keys()):
         name = key if isinstance(key, str) else f"{key[0]}: {key[1]}"
@@ -88,6 +113,7 @@ def main():
     files = compiled(cmake)
     found = list(differences("compile", files, compiled(meson)))
     found += differences("link", linked(cmake), linked(meson))
+    found += differences("test", cmake_tests(cmake), meson_tests(meson))
     if not files:
         found.append("nothing is compiled")
     print("\n".join(found) if found else f"{len(files)} objects are compiled the same")
