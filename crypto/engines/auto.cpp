@@ -1,0 +1,223 @@
+#include "crypto/engines/auto.h"
+
+#include <mutex>
+#include <string>
+#include <utility>
+
+#include "crypto/engines/ipsec_mb.h"
+#include "crypto/engines/openssl.h"
+#include "crypto/engines/sync_engine.h"
+
+namespace sealwire::crypto {
+namespace {
+
+constexpr std::size_t kMaxCandidates = 8;
+
+/// What the instances of one factory share, and whose address marks their keys.
+struct Core {
+  std::vector<std::unique_ptr<EngineFactory>> candidates;
+  EnginePlan plan;
+};
+
+/// A key as every candidate wants it that the plan names for its algorithm.
+class AutoKey final : public AeadKey {
+ public:
+  AutoKey(Algorithm algorithm, std::shared_ptr<const Core> core) noexcept
+      : AeadKey(algorithm, core.get()), core_(std::move(core)) {}
+
+  std::uint8_t candidate(Direction direction, std::uint32_t octets) const noexcept {
+    return core_->plan.choice(algorithm(), direction, size_class(octets));
+  }
+  std::unique_ptr<AeadKey>& of(std::uint8_t candidate) noexcept { return keys_[candidate]; }
+  const AeadKey* of(std::uint8_t candidate) const noexcept { return keys_[candidate].get(); }
+
+ private:
+  std::shared_ptr<const Core> core_;
+  std::array<std::unique_ptr<AeadKey>, kMaxCandidates> keys_;
+};
+
+class AutoEngine final : public SyncEngine {
+ public:
+  AutoEngine(std::shared_ptr<const Core> core, std::vector<std::unique_ptr<Engine>> engines)
+      : core_(std::move(core)), engines_(std::move(engines)) {
+    for (std::size_t i = 0; i < engines_.size(); ++i) {
+      sync_[i] = static_cast<SyncEngine*>(engines_[i].get());
+    }
+  }
+
+  std::string_view name() const noexcept override { return "auto"; }
+
+  bool supports(Algorithm algorithm) const noexcept override {
+    return core_->plan.choice(algorithm, Direction::seal, SizeClass::small) != EnginePlan::kNone;
+  }
+
+  Result<std::unique_ptr<AeadKey>> make_key(Algorithm algorithm, const SecretBytes& key,
+                                            const KeyUse& use) override {
+    if (const auto good = check_key_length(algorithm, key); !good)
+      return tl::unexpected(good.error());
+    if (!supports(algorithm)) {
+      return fail("SW-CRY-021", "no engine here does " + std::string(crypto::info(algorithm).name),
+                  "use another algorithm");
+    }
+    auto made = std::make_unique<AutoKey>(algorithm, core_);
+    for (const Direction direction : {Direction::seal, Direction::open}) {
+      for (const SizeClass size : {SizeClass::small, SizeClass::medium, SizeClass::large}) {
+        const std::uint8_t candidate = core_->plan.choice(algorithm, direction, size);
+        std::unique_ptr<AeadKey>& inner = made->of(candidate);
+        if (inner != nullptr) continue;
+        auto made_inner = engines_[candidate]->make_key(algorithm, key, use);
+        if (!made_inner) return tl::unexpected(made_inner.error());
+        inner = std::move(*made_inner);
+      }
+    }
+    return made;
+  }
+
+  void run(std::span<AeadOp* const> ops, Direction direction) noexcept override {
+    const AeadKey* keys[AeadBatch::kCapacity];
+    std::array<std::size_t, kMaxCandidates> counts{};
+    for (std::size_t i = 0; i < ops.size(); ++i) {
+      AeadOp& op = *ops[i];
+      keys[i] = op.key;
+      if (op.key == nullptr || op.key->family() != core_.get() || op.length > kMaxOpOctets ||
+          op.aad_length > kMaxOpOctets) {
+        op.status = OpStatus::error;
+        continue;
+      }
+      const auto* key = static_cast<const AutoKey*>(op.key);
+      const std::uint8_t candidate = key->candidate(direction, op.length + op.aad_length);
+      op.key = key->of(candidate);
+      lists_[candidate][counts[candidate]++] = &op;
+    }
+    for (std::size_t i = 0; i < engines_.size(); ++i) {
+      if (counts[i] != 0) sync_[i]->run({lists_[i].data(), counts[i]}, direction);
+    }
+    for (std::size_t i = 0; i < ops.size(); ++i) ops[i]->key = keys[i];
+  }
+
+ private:
+  std::shared_ptr<const Core> core_;
+  std::vector<std::unique_ptr<Engine>> engines_;
+  std::array<SyncEngine*, kMaxCandidates> sync_{};
+  std::array<std::array<AeadOp*, AeadBatch::kCapacity>, kMaxCandidates> lists_{};
+};
+
+Result<std::vector<std::unique_ptr<Engine>>> instances_of(
+    const std::vector<std::unique_ptr<EngineFactory>>& factories) {
+  std::vector<std::unique_ptr<Engine>> engines;
+  for (const auto& factory : factories) {
+    auto engine = factory->make();
+    if (!engine) return tl::unexpected(engine.error());
+    if (dynamic_cast<SyncEngine*>(engine->get()) == nullptr) {
+      return fail("SW-CRY-031",
+                  std::string(factory->name()) + " cannot be a part of the auto engine",
+                  "name a crypto device as the engine of the line itself");
+    }
+    engines.push_back(std::move(*engine));
+  }
+  return engines;
+}
+
+class AutoFactory final : public EngineFactory {
+ public:
+  explicit AutoFactory(std::shared_ptr<const Core> core) noexcept : core_(std::move(core)) {}
+
+  std::string_view name() const noexcept override { return "auto"; }
+
+  Result<std::unique_ptr<Engine>> make() override {
+    auto engines = instances_of(core_->candidates);
+    if (!engines) return tl::unexpected(engines.error());
+    return std::make_unique<AutoEngine>(core_, std::move(*engines));
+  }
+
+ private:
+  std::shared_ptr<const Core> core_;
+};
+
+/// Every choice of `plan` names a candidate that supports it, or for one algorithm all say that
+/// none does.
+bool sound(const EnginePlan& plan, const std::vector<std::unique_ptr<Engine>>& engines) {
+  for (const AlgorithmInfo& facts : all_algorithms()) {
+    std::size_t none = 0;
+    for (const Direction direction : {Direction::seal, Direction::open}) {
+      for (const SizeClass size : {SizeClass::small, SizeClass::medium, SizeClass::large}) {
+        const std::uint8_t candidate = plan.choice(facts.algorithm, direction, size);
+        if (candidate == EnginePlan::kNone) {
+          ++none;
+        } else if (candidate >= engines.size() || !engines[candidate]->supports(facts.algorithm)) {
+          return false;
+        }
+      }
+    }
+    if (none != 0 && none != 2 * kSizeClassCount) return false;
+  }
+  return true;
+}
+
+Result<std::shared_ptr<const Core>> make_core(
+    std::vector<std::unique_ptr<EngineFactory>> candidates, const Planner& planner) {
+  if (candidates.empty() || candidates.size() > kMaxCandidates) {
+    return fail("SW-CRY-032", "the auto engine takes 1 to 8 candidates",
+                "check that ipsec-mb or OpenSSL can run here");
+  }
+  auto engines = instances_of(candidates);
+  if (!engines) return tl::unexpected(engines.error());
+  auto core = std::make_shared<Core>();
+  core->plan = planner(*engines);
+  core->candidates = std::move(candidates);
+  if (!sound(core->plan, *engines)) {
+    return fail("SW-CRY-032", "the auto engine's plan names an engine that cannot do its part",
+                "report this as a bug");
+  }
+  return core;
+}
+
+}  // namespace
+
+EnginePlan EnginePlan::first_that_supports(const std::vector<std::unique_ptr<Engine>>& engines) {
+  EnginePlan plan;
+  for (const AlgorithmInfo& facts : all_algorithms()) {
+    std::uint8_t first = kNone;
+    for (std::size_t i = engines.size(); i-- > 0;) {
+      if (engines[i]->supports(facts.algorithm)) first = static_cast<std::uint8_t>(i);
+    }
+    for (const Direction direction : {Direction::seal, Direction::open}) {
+      for (const SizeClass size : {SizeClass::small, SizeClass::medium, SizeClass::large}) {
+        plan.choose(facts.algorithm, direction, size, first);
+      }
+    }
+  }
+  return plan;
+}
+
+Result<std::unique_ptr<EngineFactory>> make_auto_factory() {
+  static std::mutex mutex;
+  static std::shared_ptr<const Core> shared;
+  const std::scoped_lock lock(mutex);
+  if (shared == nullptr) {
+    std::vector<std::unique_ptr<EngineFactory>> candidates;
+    if (auto ipsec_mb = make_ipsec_mb_factory()) candidates.push_back(std::move(*ipsec_mb));
+    if (auto openssl = make_openssl_factory()) candidates.push_back(std::move(*openssl));
+    auto core = make_core(std::move(candidates), EnginePlan::first_that_supports);
+    if (!core) return tl::unexpected(core.error());
+    shared = std::move(*core);
+  }
+  return std::make_unique<AutoFactory>(shared);
+}
+
+Result<std::unique_ptr<EngineFactory>> make_auto_factory(
+    std::vector<std::unique_ptr<EngineFactory>> candidates, const Planner& planner) {
+  auto core = make_core(std::move(candidates), planner);
+  if (!core) return tl::unexpected(core.error());
+  return std::make_unique<AutoFactory>(std::move(*core));
+}
+
+Result<std::unique_ptr<EngineFactory>> make_software_factory(std::string_view name) {
+  if (name == "auto") return make_auto_factory();
+  if (name == "ipsec-mb") return make_ipsec_mb_factory();
+  if (name == "openssl") return make_openssl_factory();
+  return fail("SW-CRY-033", "there is no engine called '" + std::string(name) + "'",
+              "use auto, ipsec-mb, openssl or a crypto device");
+}
+
+}  // namespace sealwire::crypto
