@@ -83,8 +83,8 @@ class Tree(unittest.TestCase):
     def test_a_tidy_tree_passes(self):
         self.assertEqual([], self.problems_of({
             "sources.txt": "[lib crypto]\ndeps: x\ncrypto/aead.cpp  # comment\n", "crypto/aead.cpp": "",
-            "docs/a.md": "[b](b.md) [web](https://example.org)", "docs/b.md": "", "config/x.yaml": "a: 1\n",
-            "tests/config/bad/x.yaml": "a: [\n"}))
+            "docs/a.md": "[b](b.md) [web](https://example.org)", "docs/b.md": "tests/netns/lab", "tests/netns/lab": "#!/bin/bash\n", "config/x.yaml": "a: 1\n",
+            "tests/config/bad/x.yaml": "a: [\n"}, executable=("tests/netns/lab",)))
 
     def test_each_broken_promise_is_caught(self):
         for files, executable, expected in (
