@@ -16,7 +16,7 @@ FACTS = ("crypto/algorithm.h", "crypto/secret_bytes.h", "crypto/result.h")
 
 # Room -> what its files may include of the project; the first room that matches a file counts.
 ROOMS = {
-    "app/cli/": ("app/cli/", "app/control/api_", "config/") + FACTS,
+    "app/cli/": ("app/cli/", "app/control/api_", "app/control/state_store.h", "config/") + FACTS,
     "app/": ("app/", "pipelines/", "crypto/", "config/"),
     "pipelines/": ("pipelines/", "crypto/"),
     "crypto/": ("crypto/",),
