@@ -44,14 +44,16 @@ struct alignas(64) Packet {
   std::uint16_t l3_length;      // length of the IP header at l2_length, 0 if not IP
   std::uint16_t secure_length;  // MACsec: octets of user data after the addresses
   std::uint16_t flags;          // PacketFlag
-  std::uint8_t port;        // index into the line's ports: where it came from, then where it goes
+  std::uint8_t in_port;     // index into the ports it came from: the line's inside ones on egress,
+                            // outside on ingress
+  std::uint8_t port;        // index into the ports it leaves by; 0 until a stage decides
   std::uint8_t to_inside;   // 1: leaves by the line's inside ports, 0: by the outside ports; set
                             // with the direction
   DropReason drop;          // none while alive
   std::uint8_t op;          // index of its operation in Burst::batch, kNoOp if none
   std::uint8_t tci;         // MACsec: TCI/AN of the SecTAG, sent or received
   std::uint8_t clear_tags;  // MACsec: VLAN tags ahead of the SecTAG, 0..2
-  std::uint8_t spare[2];
+  std::uint8_t spare;
   std::uint32_t clear_tag[2];  // MACsec: those tags while they are out of the frame, as on the wire
 };
 static_assert(sizeof(Packet) == 64);
@@ -69,6 +71,7 @@ enum PacketFlag : std::uint16_t {
   kPacketSkipEsp = 128,     // leaves without ESP: inject_clear, inject_seal, BYPASS
   kPacketSkipMacsec = 256,  // leaves without MACsec: inject_clear
   kPacketNoSa = 512,        // delivered stripped although no SA was in use: InPktsNoSA
+  kPacketStrict = 1024,     // validateFrames was strict when its first checks were made
 };
 
 // Where a burst stands on its way. The steps of crypt are resumable: submit, then poll until the

@@ -28,6 +28,8 @@ class Counter {
 struct alignas(64) LaneCounters {
   Counter rx_packets, rx_octets;  // taken from the receiving port(s), FCS not counted
   Counter tx_packets, tx_octets;  // accepted by the transmitting port(s)
+  Counter linearised;             // chained or shared mbufs made single on the slow path
+  Counter tx_retries;             // times the transmit queue was full at first
   std::array<Counter, kDropReasons> drops;
 };
 

@@ -55,7 +55,6 @@ namespace sealwire::pipelines {
     "PN below lowestPN: replayed, or reordered beyond the window")                                 \
   X(in_pkts_duplicate, "InPktsDuplicate", lost,                                                    \
     "PN already received inside the window (duplicate-bitmap)")                                    \
-  X(in_pkts_overrun, "InPktsOverrun", lost, "validation could not keep up")                        \
   X(in_pkts_not_valid, "InPktsNotValid", lost, "ICV wrong")                                        \
   /* ESP, outbound (RFC 4303 3.3) */                                                               \
   X(policy_discard, "PolicyDiscard", lost,                                                         \

@@ -63,15 +63,19 @@ class Lane {
   bool pending() const { return used_ != 0; }
 
  private:
-  bool receive_burst();
-  std::uint16_t fill(Burst& burst);
+  std::uint32_t receive_burst();
+  void fill(Burst& burst, const LineSnapshot& line);
+  void take_injected(Burst& burst, const LineSnapshot& line);
   bool advance(Burst& burst);
   void send(Burst& burst);
+  void transmit(Burst& burst, std::size_t first, std::size_t count);
 
   LaneSettings settings_;
   LaneCounters counters_;
   std::size_t first_ = 0, used_ = 0;  // FIFO in bursts_
   std::size_t next_queue_ = 0;
+  std::uint32_t last_mean_ = 0;  // octets of a packet of the burst before
+  std::uint64_t retry_cycles_;   // TSC cycles that a full transmit queue is retried
   std::unique_ptr<std::array<Burst, kBursts>> bursts_;
 };
 

@@ -163,7 +163,6 @@ struct alignas(64) SecyReceiveCounters {
   Counter in_pkts_untagged, in_pkts_no_tag, in_pkts_bad_tag;
   Counter in_pkts_no_sa,
       in_pkts_no_sa_error;  // all of them; those of a known SC are in its counters too
-  Counter in_pkts_overrun;
   Counter in_octets_validated, in_octets_decrypted;
   Counter in_own_sci, in_pkts_kay;  // ours
 };
@@ -218,7 +217,7 @@ class Secy {
 
   // Errors: SW-SCY-020 SCI in use already or our own, -021 table full.
   Result<void> create_receive_sc(crypto::Sci sci);
-  // Takes the SC out, with its SAs. Destroy it (free_receive_sc) after the grace period.
+  // Takes the SC out, with its SAs. Destroy it after the grace period.
   struct RetiredReceiveSc {
     std::unique_ptr<ReceiveSc> sc;
     std::array<std::unique_ptr<ReceiveSa>, 4> sas;

@@ -1,0 +1,196 @@
+#include "pipelines/stages/macsec_egress.h"
+
+#include <rte_mbuf.h>
+
+#include <cstring>
+
+#include "crypto/nonce.h"
+#include "pipelines/line.h"
+#include "pipelines/tables/secy.h"
+#include "pipelines/wire/macsec.h"
+
+namespace sealwire::pipelines::macsec_egress {
+
+namespace {
+
+using wire::kMacAddressesLength;
+using wire::kMacsecIcvLength;
+using wire::kVlanTagLength;
+
+bool to_seal(const Packet& p) {
+  return p.drop == DropReason::none && (p.flags & kPacketSkipMacsec) == 0;
+}
+
+std::uint8_t* frame_of(rte_mbuf* m) { return rte_pktmbuf_mtod(m, std::uint8_t*); }
+
+// The frame grows by the SecTAG in front and the ICV behind. VLAN tags that stay in clear are set
+// aside so that the addresses stand right before the SecTAG, as the ICV's input wants them:
+// [gap][DA SA][SecTAG][data][ICV].
+bool make_room(Packet& p, std::uint16_t tag_length) {
+  rte_mbuf* m = p.mbuf;
+  std::uint8_t* const from = frame_of(m);
+  std::uint8_t addresses[kMacAddressesLength];
+  std::memcpy(addresses, from, sizeof addresses);
+  if (p.clear_tags != 0) {
+    std::memcpy(p.clear_tag, from + kMacAddressesLength,
+                std::size_t{p.clear_tags} * kVlanTagLength);
+  }
+  if (rte_pktmbuf_tailroom(m) < kMacsecIcvLength) return false;
+  char* start = rte_pktmbuf_prepend(m, tag_length);
+  if (start == nullptr) return false;
+  rte_pktmbuf_append(m, kMacsecIcvLength);
+  std::memcpy(frame_of(m) + std::size_t{p.clear_tags} * kVlanTagLength, addresses,
+              sizeof addresses);
+  return true;
+}
+
+void fill_op(crypto::AeadOp& op, const TransmitSa& sa, const Packet& p, std::uint16_t tag_length) {
+  std::uint8_t* const aad = frame_of(p.mbuf) + std::size_t{p.clear_tags} * kVlanTagLength;
+  std::uint8_t* const data = aad + kMacAddressesLength + tag_length;
+  std::uint32_t clear = 0;  // octets of user data that are only authenticated
+  if (sa.variant != MacsecVariant::confidential) {
+    clear = sa.variant == MacsecVariant::integrity
+                ? p.secure_length
+                : std::min<std::uint32_t>(sa.offset, p.secure_length);
+  }
+  op.key = sa.key.get();
+  op.aad = aad;
+  op.aad_length = kMacAddressesLength + tag_length + clear;
+  op.data = data + clear;
+  op.length = p.secure_length - clear;
+  op.tag = data + p.secure_length;
+  if (sa.xpn) {
+    crypto::nonce::macsec_xpn(sa.ssci, crypto::Pn(p.pn), sa.salt, op.iv);
+  } else {
+    crypto::nonce::macsec(sa.sci, crypto::Pn(p.pn), op.iv);
+  }
+}
+
+void build_one(Burst& burst, Packet& p, const LinePort& port) {
+  const TransmitSa& sa = *p.macsec_out;
+  rte_mbuf* m = p.mbuf;
+  p.clear_tags = 0;
+  if (const std::uint8_t most = port.secy->vlan_in_clear(); most != 0) {
+    const auto layer2 = wire::parse_layer2({frame_of(m), rte_pktmbuf_data_len(m)}, most);
+    if (!layer2) return drop(p, DropReason::malformed_ethernet);
+    p.clear_tags = layer2->vlan_tags;
+  }
+  p.tci = static_cast<std::uint8_t>(port.secy->transmit_tci() | sa.tci_ec | sa.an);
+  const std::uint16_t tag_length = wire::sectag_length(p.tci);
+  const std::uint32_t around = kMacAddressesLength + std::uint32_t{p.clear_tags} * kVlanTagLength;
+  const std::uint32_t length = rte_pktmbuf_pkt_len(m);
+  // The MTU counts from after the EtherType; VLAN tags in clear are part of the header.
+  if (length + tag_length + kMacsecIcvLength > around + 2 + port.mtu) {
+    return drop(p, DropReason::out_pkts_too_long);
+  }
+  if (length <= around || m->nb_segs != 1) return drop(p, DropReason::malformed_ethernet);
+  p.secure_length = static_cast<std::uint16_t>(length - around);
+  if (!make_room(p, tag_length)) return drop(p, DropReason::no_headroom);
+  std::uint8_t* const tag = frame_of(m) + around;
+  wire::write_sectag(tag, p.tci, p.secure_length, static_cast<std::uint32_t>(p.pn), sa.sci.value());
+  p.op = static_cast<std::uint8_t>(burst.batch.count);
+  fill_op(burst.batch.add(), sa, p, tag_length);
+}
+
+}  // namespace
+
+void order(Burst& burst) {
+  const auto packets = burst.all();
+  for (std::size_t first = 0; first < packets.size();) {
+    // A run: packets that leave by the same port, so with the same SA.
+    const std::uint8_t port = packets[first].port;
+    std::size_t end = first;
+    std::uint32_t wanted = 0;
+    for (; end < packets.size() && packets[end].port == port; ++end) {
+      wanted += to_seal(packets[end]) ? 1 : 0;
+    }
+    const auto run = packets.subspan(first, end - first);
+    first = end;
+    if (wanted == 0) continue;
+    const Secy& secy = *burst.line->outside[port].secy;
+    const bool protect = secy.protect_frames();
+    TransmitSa* const sa = protect ? secy.encoding_sa() : nullptr;
+    std::uint64_t pn = 0;
+    std::uint32_t left = sa == nullptr ? 0 : sa->take(wanted, &pn);
+    for (Packet& p : run) {
+      if (!to_seal(p)) continue;
+      if (!protect) {
+        p.flags |= kPacketUntagged;
+      } else if (sa == nullptr) {
+        drop(p, DropReason::out_no_sa);
+      } else if (left == 0) {
+        drop(p, DropReason::out_pn_exhausted);
+      } else {
+        p.macsec_out = sa;
+        p.pn = pn++;
+        --left;
+      }
+    }
+  }
+}
+
+void build(Burst& burst) {
+  burst.batch.reset(crypto::Direction::seal);
+  const auto packets = burst.all();
+  for (std::size_t i = 0; i < packets.size(); ++i) {
+    if (i + 2 < packets.size()) __builtin_prefetch(packets[i + 2].mbuf);
+    if (i + 1 < packets.size()) {
+      const rte_mbuf* next = packets[i + 1].mbuf;
+      __builtin_prefetch(static_cast<const std::uint8_t*>(next->buf_addr) + next->data_off);
+    }
+    Packet& p = packets[i];
+    p.op = kNoOp;
+    if (to_seal(p) && p.macsec_out != nullptr) build_one(burst, p, burst.line->outside[p.port]);
+  }
+}
+
+void finish(Burst& burst) {
+  for (Packet& p : burst.all()) {
+    if (p.op == kNoOp) continue;
+    if (burst.batch.ops[p.op].status != crypto::OpStatus::ok) {
+      drop(p, DropReason::crypto_error);
+      continue;
+    }
+    if (p.clear_tags == 0) continue;
+    std::uint8_t* const start = frame_of(p.mbuf);
+    const std::size_t tags = std::size_t{p.clear_tags} * kVlanTagLength;
+    std::memmove(start, start + tags, kMacAddressesLength);
+    std::memcpy(start + kMacAddressesLength, p.clear_tag, tags);
+  }
+}
+
+void settle(Burst& burst) {
+  for (const Packet& p : burst.all()) {
+    if ((p.flags & kPacketSkipMacsec) != 0) continue;
+    SecyTransmitCounters& c = burst.line->outside[p.port].secy->writable_transmit_counters();
+    switch (p.drop) {
+      case DropReason::none:
+        if ((p.flags & kPacketUntagged) != 0) {
+          c.out_pkts_untagged.add(1);
+          break;
+        }
+        p.macsec_out->out_pkts.add(1);
+        if (p.macsec_out->tci_ec != 0) {
+          c.out_pkts_encrypted.add(1);
+          c.out_octets_encrypted.add(p.secure_length);
+        } else {
+          c.out_pkts_protected.add(1);
+          c.out_octets_protected.add(p.secure_length);
+        }
+        break;
+      case DropReason::out_no_sa:
+        c.out_no_sa.add(1);
+        break;
+      case DropReason::out_pn_exhausted:
+        c.out_pn_exhausted.add(1);
+        break;
+      case DropReason::out_pkts_too_long:
+        c.out_pkts_too_long.add(1);
+        break;
+      default:
+        break;
+    }
+  }
+}
+
+}  // namespace sealwire::pipelines::macsec_egress

@@ -1,0 +1,316 @@
+#include "pipelines/stages/macsec_ingress.h"
+
+#include <rte_mbuf.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "crypto/nonce.h"
+#include "pipelines/line.h"
+#include "pipelines/mark.h"
+#include "pipelines/tables/secy.h"
+#include "pipelines/wire/macsec.h"
+
+namespace sealwire::pipelines::macsec_ingress {
+
+namespace {
+
+using wire::kMacAddressesLength;
+using wire::kVlanTagLength;
+
+std::uint8_t* frame_of(rte_mbuf* m) { return rte_pktmbuf_mtod(m, std::uint8_t*); }
+
+void punt_eapol(Packet& p) {
+  PuntMark mark;
+  mark.reason = PuntReason::eapol;
+  mark.from_outside = true;
+  mark.in_port = p.in_port;
+  drop(p, set_mark(p.mbuf, mark) ? DropReason::punted : DropReason::no_headroom);
+}
+
+// Steps 4 and 5: the SA of a frame. Null if there is none in use; *known says that its SC exists.
+ReceiveSa* find_sa(const Secy& secy, const wire::SecTagView& tag, std::uint64_t sci, ReceiveSc* sc,
+                   bool* known) {
+  if (sc == nullptr) sc = secy.find_receive_sc(sci);
+  *known = sc != nullptr;
+  if (sc == nullptr) return nullptr;
+  ReceiveSa* sa = sc->sas[tag.an()].load(std::memory_order_acquire);
+  return sa != nullptr && sa->in_use.load(std::memory_order_acquire) ? sa : nullptr;
+}
+
+// VLAN tags in clear are set aside and the addresses moved up to the SecTAG: [gap][DA
+// SA][SecTAG][data][ICV].
+void close_up(Packet& p, std::uint8_t* frame) {
+  const std::size_t tags = std::size_t{p.clear_tags} * kVlanTagLength;
+  std::memcpy(p.clear_tag, frame + kMacAddressesLength, tags);
+  std::memmove(frame + tags, frame, kMacAddressesLength);
+}
+
+void fill_op(crypto::AeadOp& op, const ReceiveSa& sa, const Packet& p, std::uint8_t* aad,
+             std::uint16_t tag_length) {
+  std::uint8_t* const data = aad + kMacAddressesLength + tag_length;
+  const std::uint32_t clear = (p.tci & wire::kTciE) == 0
+                                  ? p.secure_length
+                                  : std::min<std::uint32_t>(sa.offset, p.secure_length);
+  op.key = sa.key.get();
+  op.aad = aad;
+  op.aad_length = kMacAddressesLength + tag_length + clear;
+  op.data = data + clear;
+  op.length = p.secure_length - clear;
+  op.tag = data + p.secure_length;
+  if (sa.xpn) {
+    crypto::nonce::macsec_xpn(sa.ssci, crypto::Pn(p.pn), sa.salt, op.iv);
+  } else {
+    crypto::nonce::macsec(sa.sci, crypto::Pn(p.pn), op.iv);
+  }
+}
+
+// Figure 10-4 up to the ICV check. The step numbers are those of the order of the figure.
+void build_one(Burst& burst, Packet& p, const Secy& secy) {
+  const ValidateFrames mode = secy.validate_frames();
+  std::uint8_t* const frame = frame_of(p.mbuf);
+  const std::span<const std::uint8_t> all{frame, rte_pktmbuf_data_len(p.mbuf)};
+  const auto layer2 = wire::parse_layer2(all, secy.vlan_in_clear());
+  if (!layer2) return drop(p, DropReason::malformed_ethernet);
+  if (layer2->ether_type == wire::kEtherTypeEapol || layer2->ether_type == secy.eapol_ethertype()) {
+    return punt_eapol(p);
+  }
+  if (mode == ValidateFrames::null) return;            // 1
+  if (layer2->ether_type != wire::kEtherTypeMacsec) {  // 2
+    if (mode == ValidateFrames::strict) return drop(p, DropReason::in_pkts_no_tag);
+    p.flags |= kPacketUntagged;
+    return;
+  }
+  const std::size_t tag_at = layer2->length - 2U;
+  const auto tag = wire::parse_sectag(all.subspan(tag_at));  // 3
+  if (!tag) return drop(p, DropReason::in_pkts_bad_tag);
+  p.tci = tag->tci_an;
+  p.secure_length = tag->secure_length;
+  p.clear_tags = layer2->vlan_tags;
+  const bool confidential = tag->has(wire::kTciC);
+  if (tag->has(wire::kTciE) && !confidential) return drop(p, DropReason::in_pkts_kay);
+
+  ReceiveSc* sc = nullptr;
+  std::uint64_t sci = tag->sci;
+  if (!tag->has(wire::kTciSc)) {
+    if (tag->has(wire::kTciScb)) {
+      sci = wire::sci_of(frame + 6, wire::kPortScb);
+    } else if (tag->has(wire::kTciEs)) {
+      sci = wire::sci_of(frame + 6, wire::kPortEs);
+    } else {
+      sc = secy.only_receive_sc();
+      sci = sc != nullptr ? sc->sci.value() : crypto::Sci::kReserved;
+    }
+  }
+  if (sci == secy.sci().value()) return drop(p, DropReason::in_own_sci);
+  if (mode == ValidateFrames::strict) p.flags |= kPacketStrict;
+  bool known = false;
+  ReceiveSa* const sa = find_sa(secy, *tag, sci, sc, &known);
+  if (sa == nullptr) {  // 4, 5
+    p.pn = sci;         // for the settle, which counts by SC
+    if (known) p.flags |= kPacketScKnown;
+    if (mode == ValidateFrames::strict || confidential) {
+      return drop(p, DropReason::in_pkts_no_sa_error);
+    }
+    p.flags |= kPacketNoSa;
+  } else {
+    if (!sa->xpn && tag->pn == 0) return drop(p, DropReason::in_pkts_bad_tag);
+    p.macsec_in = sa;
+    const crypto::Pn pn = sa->window.recover(tag->pn);  // 6
+    p.pn = pn.value();
+    if (sa->window.certainly_late(pn)) return drop(p, DropReason::in_pkts_late);
+    p.flags |= kPacketOpened;
+  }
+  if (p.clear_tags != 0) close_up(p, frame);
+  if (sa == nullptr) return;
+  if (mode == ValidateFrames::disabled) {
+    p.flags |= kPacketUnchecked | kPacketInvalid;
+    return;
+  }
+  p.op = static_cast<std::uint8_t>(burst.batch.count);
+  fill_op(burst.batch.add(), *sa, p, frame + std::size_t{p.clear_tags} * kVlanTagLength,
+          tag->length);
+}
+
+// Takes SecTAG, ICV and what follows it away, and puts VLAN tags in clear back behind the
+// addresses.
+void strip(Packet& p) {
+  rte_mbuf* const m = p.mbuf;
+  const std::uint16_t tag_length = wire::sectag_length(p.tci);
+  const std::size_t tags = std::size_t{p.clear_tags} * kVlanTagLength;
+  std::uint8_t* const from = frame_of(m) + tags;  // the addresses
+  std::uint8_t addresses[kMacAddressesLength];
+  std::memcpy(addresses, from, sizeof addresses);
+  rte_pktmbuf_adj(m, tag_length);
+  std::uint8_t* const start = frame_of(m);
+  std::memcpy(start, addresses, sizeof addresses);
+  if (tags != 0) std::memcpy(start + kMacAddressesLength, p.clear_tag, tags);
+  const auto length = static_cast<std::uint16_t>(kMacAddressesLength + tags + p.secure_length);
+  rte_pktmbuf_trim(m, static_cast<std::uint16_t>(rte_pktmbuf_pkt_len(m) - length));
+  const auto layer2 = wire::parse_layer2({start, length});
+  if (!layer2) return drop(p, DropReason::malformed_ethernet);
+  p.l2_length = layer2->length;
+}
+
+// Counters of one SA's run of packets, added once.
+struct Tally {
+  ReceiveSa* sa = nullptr;
+  std::uint64_t ok = 0, unchecked = 0, delayed = 0, late = 0, invalid = 0, not_valid = 0,
+                duplicate = 0;
+
+  void begin(ReceiveSa* next) {
+    flush();
+    sa = next;
+    if (const std::uint64_t wanted = sa->lowest_wanted.load(std::memory_order_relaxed);
+        wanted > sa->window.lowest().value()) {
+      sa->window.raise_lowest(crypto::Pn(wanted));
+    }
+  }
+  void flush() {
+    if (sa == nullptr) return;
+    ReceiveScCounters& sc = sa->sc->counters;
+    add(ok, sa->in_pkts_ok, sc.in_pkts_ok);
+    add(unchecked, sa->in_pkts_unchecked, sc.in_pkts_unchecked);
+    add(delayed, sa->in_pkts_delayed, sc.in_pkts_delayed);
+    add(late, sa->in_pkts_late, sc.in_pkts_late);
+    add(invalid, sa->in_pkts_invalid, sc.in_pkts_invalid);
+    add(not_valid, sa->in_pkts_not_valid, sc.in_pkts_not_valid);
+    add(duplicate, sa->in_pkts_duplicate, sc.in_pkts_duplicate);
+  }
+  static void add(std::uint64_t& n, Counter& a, Counter& b) {
+    if (n == 0) return;
+    a.add(n);
+    b.add(n);
+    n = 0;
+  }
+};
+
+// Steps 9 to 12 for a packet that went through the ICV check (or skipped it by validateFrames
+// disabled).
+void settle_opened(Packet& p, Tally& tally, SecyReceiveCounters& c) {
+  if (p.drop == DropReason::crypto_error) return;
+  crypto::PnWindow& window = p.macsec_in->window;
+  const bool valid = (p.flags & kPacketInvalid) == 0;
+  if ((p.flags & kPacketUnchecked) == 0) {  // 8, counted even when invalid
+    Counter& octets = (p.tci & wire::kTciE) != 0 ? c.in_octets_decrypted : c.in_octets_validated;
+    octets.add(p.secure_length);
+  }
+  // The high half was guessed before; if the window has moved so far that it would be guessed
+  // otherwise now, the frame is late.
+  const bool moved = window.recover(static_cast<std::uint32_t>(p.pn)).value() != p.pn;
+  const crypto::PnVerdict verdict =
+      moved ? crypto::PnVerdict::late : window.accept(crypto::Pn(p.pn), valid);
+  if (verdict == crypto::PnVerdict::late) {  // 9
+    p.drop = DropReason::in_pkts_late;
+    ++tally.late;
+  } else if (verdict == crypto::PnVerdict::duplicate) {
+    p.drop = DropReason::in_pkts_duplicate;
+    ++tally.duplicate;
+  } else if (p.drop == DropReason::in_pkts_not_valid) {  // 10
+    ++tally.not_valid;
+  } else if (!valid && (p.flags & kPacketUnchecked) == 0) {  // 11
+    ++tally.invalid;
+  } else if (verdict == crypto::PnVerdict::delayed) {
+    ++tally.delayed;
+  } else if (!valid) {
+    ++tally.unchecked;
+  } else {
+    ++tally.ok;
+  }
+}
+
+void settle_no_sa(const Packet& p, const Secy& secy, SecyReceiveCounters& c) {
+  const bool error = p.drop == DropReason::in_pkts_no_sa_error;
+  (error ? c.in_pkts_no_sa_error : c.in_pkts_no_sa).add(1);
+  if ((p.flags & kPacketScKnown) == 0) return;
+  if (ReceiveSc* sc = secy.find_receive_sc(p.pn)) {
+    (error ? sc->counters.in_pkts_no_sa_error : sc->counters.in_pkts_no_sa).add(1);
+  }
+}
+
+}  // namespace
+
+void build(Burst& burst) {
+  burst.batch.reset(crypto::Direction::open);
+  const auto packets = burst.all();
+  for (std::size_t i = 0; i < packets.size(); ++i) {
+    if (i + 2 < packets.size()) __builtin_prefetch(packets[i + 2].mbuf);
+    if (i + 1 < packets.size()) {
+      const rte_mbuf* next = packets[i + 1].mbuf;
+      __builtin_prefetch(static_cast<const std::uint8_t*>(next->buf_addr) + next->data_off);
+    }
+    Packet& p = packets[i];
+    p.op = kNoOp;
+    if (p.drop != DropReason::none || (p.flags & kPacketSkipMacsec) != 0) continue;
+    build_one(burst, p, *burst.line->outside[p.in_port].secy);
+  }
+}
+
+void finish(Burst& burst) {
+  for (Packet& p : burst.all()) {
+    if (p.drop != DropReason::none || (p.flags & (kPacketOpened | kPacketNoSa)) == 0) continue;
+    if (p.op != kNoOp) {
+      const crypto::OpStatus status = burst.batch.ops[p.op].status;
+      if (status == crypto::OpStatus::bad_tag) {
+        p.flags |= kPacketInvalid;
+      } else if (status != crypto::OpStatus::ok) {
+        drop(p, DropReason::crypto_error);
+        continue;
+      }
+    }
+    if ((p.flags & kPacketInvalid) != 0 &&
+        ((p.flags & kPacketStrict) != 0 || (p.tci & wire::kTciC) != 0)) {
+      drop(p, DropReason::in_pkts_not_valid);
+      continue;
+    }
+    strip(p);
+  }
+}
+
+void settle(Burst& burst) {
+  Tally tally;
+  for (Packet& p : burst.all()) {
+    if ((p.flags & kPacketSkipMacsec) != 0) continue;
+    Secy& secy = *burst.line->outside[p.in_port].secy;
+    SecyReceiveCounters& c = secy.writable_receive_counters();
+    if ((p.flags & kPacketOpened) != 0 || p.drop == DropReason::in_pkts_late) {
+      if (p.macsec_in != tally.sa) tally.begin(p.macsec_in);
+      if ((p.flags & kPacketOpened) != 0) {
+        settle_opened(p, tally, c);
+      } else {
+        ++tally.late;  // 6
+      }
+      continue;
+    }
+    if ((p.flags & kPacketNoSa) != 0) {
+      settle_no_sa(p, secy, c);
+      continue;
+    }
+    if ((p.flags & kPacketUntagged) != 0) {
+      c.in_pkts_untagged.add(1);
+      continue;
+    }
+    switch (p.drop) {
+      case DropReason::in_pkts_no_tag:
+        c.in_pkts_no_tag.add(1);
+        break;
+      case DropReason::in_pkts_bad_tag:
+        c.in_pkts_bad_tag.add(1);
+        break;
+      case DropReason::in_pkts_no_sa_error:
+        settle_no_sa(p, secy, c);
+        break;
+      case DropReason::in_own_sci:
+        c.in_own_sci.add(1);
+        break;
+      case DropReason::in_pkts_kay:
+        c.in_pkts_kay.add(1);
+        break;
+      default:
+        break;
+    }
+  }
+  tally.flush();
+}
+
+}  // namespace sealwire::pipelines::macsec_ingress

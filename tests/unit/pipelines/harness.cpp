@@ -1,0 +1,296 @@
+#include "tests/unit/pipelines/harness.h"
+
+#include <rte_eal.h>
+#include <rte_errno.h>
+#include <rte_eth_ring.h>
+#include <rte_ethdev.h>
+#include <rte_mbuf.h>
+#include <rte_ring.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "crypto/engines/openssl.h"
+
+namespace sealwire::pipelines::test {
+
+namespace {
+
+constexpr unsigned kBuffers = 4095, kJumboBuffers = 511;
+
+[[noreturn]] void die(const char* what) {
+  std::fprintf(stderr, "%s: %s\n", what, rte_strerror(rte_errno));
+  std::abort();
+}
+
+rte_ring* make_ring(unsigned slots) {
+  static int number = 0;
+  rte_ring* ring = rte_ring_create(("test" + std::to_string(number++)).c_str(), slots,
+                                   SOCKET_ID_ANY, RING_F_EXACT_SZ);
+  if (ring == nullptr) die("rte_ring_create");
+  return ring;
+}
+
+void drain(rte_ring* ring) {
+  void* m;
+  while (rte_ring_dequeue(ring, &m) == 0) rte_pktmbuf_free(static_cast<rte_mbuf*>(m));
+  rte_ring_free(ring);
+}
+
+}  // namespace
+
+Bytes from_hex(std::string_view hex) {
+  Bytes out;
+  for (std::size_t i = 0; i + 1 < hex.size(); i += 2) {
+    out.push_back(
+        static_cast<std::uint8_t>(std::stoul(std::string(hex.substr(i, 2)), nullptr, 16)));
+  }
+  return out;
+}
+
+std::string to_hex(std::span<const std::uint8_t> bytes) {
+  static constexpr char digits[] = "0123456789abcdef";
+  std::string out;
+  for (const std::uint8_t b : bytes) {
+    out += digits[b >> 4];
+    out += digits[b & 15];
+  }
+  return out;
+}
+
+void start_eal() {
+  static const bool started = [] {
+    std::string prefix = "--file-prefix=sealwire-test-" + std::to_string(getpid());
+    std::vector<std::string> text{
+        "test", "--no-pci",       "--no-huge",           "-m", "128", "--no-shconf", "-l", "0",
+        prefix, "--no-telemetry", "--log-level=critical"};
+    std::vector<char*> args;
+    for (auto& t : text) args.push_back(t.data());
+    if (rte_eal_init(static_cast<int>(args.size()), args.data()) < 0) die("rte_eal_init");
+    return true;
+  }();
+  static_cast<void>(started);
+}
+
+rte_mempool* pool() {
+  start_eal();
+  static rte_mempool* const made = rte_pktmbuf_pool_create(
+      "small", kBuffers, 0, 0, RTE_PKTMBUF_HEADROOM * 2 + 2048, SOCKET_ID_ANY);
+  if (made == nullptr) die("rte_pktmbuf_pool_create");
+  return made;
+}
+
+rte_mempool* jumbo_pool() {
+  start_eal();
+  static rte_mempool* const made =
+      rte_pktmbuf_pool_create("jumbo", kJumboBuffers, 0, 0, 10240, SOCKET_ID_ANY);
+  if (made == nullptr) die("rte_pktmbuf_pool_create");
+  return made;
+}
+
+rte_mbuf* make_mbuf(const Bytes& frame, rte_mempool* from) {
+  rte_mbuf* const m = rte_pktmbuf_alloc(from != nullptr       ? from
+                                        : frame.size() > 2048 ? jumbo_pool()
+                                                              : pool());
+  if (m == nullptr) die("rte_pktmbuf_alloc");
+  char* const to = rte_pktmbuf_append(m, static_cast<std::uint16_t>(frame.size()));
+  if (to == nullptr) die("rte_pktmbuf_append");
+  std::memcpy(to, frame.data(), frame.size());
+  return m;
+}
+
+Bytes bytes_of(const rte_mbuf* m) {
+  Bytes out(rte_pktmbuf_pkt_len(m));
+  const void* from = rte_pktmbuf_read(m, 0, rte_pktmbuf_pkt_len(m), out.data());
+  if (from != out.data()) std::memcpy(out.data(), from, out.size());
+  return out;
+}
+
+unsigned mbufs_in_use() {
+  return rte_mempool_in_use_count(pool()) + rte_mempool_in_use_count(jumbo_pool());
+}
+
+RingPort::RingPort(unsigned queues, unsigned tx_slots) {
+  start_eal();
+  static int number = 0;
+  for (unsigned q = 0; q < queues; ++q) rx_.push_back(make_ring(2048));
+  tx_ = make_ring(tx_slots);
+  const int id = rte_eth_from_rings(("ring" + std::to_string(number++)).c_str(), rx_.data(), queues,
+                                    &tx_, 1, 0);
+  if (id < 0) die("rte_eth_from_rings");
+  id_ = static_cast<std::uint16_t>(id);
+  const rte_eth_conf conf{};
+  if (rte_eth_dev_configure(id_, static_cast<std::uint16_t>(queues), 1, &conf) != 0) {
+    die("rte_eth_dev_configure");
+  }
+  for (std::uint16_t q = 0; q < queues; ++q) {
+    if (rte_eth_rx_queue_setup(id_, q, 0, 0, nullptr, pool()) != 0) die("rx_queue_setup");
+  }
+  if (rte_eth_tx_queue_setup(id_, 0, 0, 0, nullptr) != 0) die("tx_queue_setup");
+  if (rte_eth_dev_start(id_) != 0) die("rte_eth_dev_start");
+}
+
+RingPort::~RingPort() {
+  rte_eth_dev_stop(id_);
+  rte_eth_dev_close(id_);
+  for (rte_ring* ring : rx_) drain(ring);
+  drain(tx_);
+}
+
+bool RingPort::put(const Bytes& frame, unsigned queue) {
+  rte_mbuf* const m = make_mbuf(frame);
+  if (put_mbuf(m, queue)) return true;
+  rte_pktmbuf_free(m);
+  return false;
+}
+
+bool RingPort::put_mbuf(rte_mbuf* m, unsigned queue) {
+  return rte_ring_enqueue(rx_[queue], m) == 0;
+}
+
+rte_mbuf* RingPort::take_mbuf() {
+  void* m;
+  return rte_ring_dequeue(tx_, &m) == 0 ? static_cast<rte_mbuf*>(m) : nullptr;
+}
+
+std::vector<Bytes> RingPort::take() {
+  std::vector<Bytes> out;
+  while (rte_mbuf* m = take_mbuf()) {
+    out.push_back(bytes_of(m));
+    rte_pktmbuf_free(m);
+  }
+  return out;
+}
+
+unsigned RingPort::waiting() const { return rte_ring_count(tx_); }
+
+Bytes make_frame(std::size_t length, std::uint32_t seed, std::uint16_t ether_type) {
+  Bytes f(length);
+  for (std::size_t i = 0; i < length; ++i) {
+    f[i] = static_cast<std::uint8_t>(i * 7 + seed * 31 + (i >> 8));
+  }
+  constexpr std::uint8_t addresses[12] = {0x02, 0, 0, 0, 0, 2, 0x02, 0, 0, 0, 0, 1};
+  std::memcpy(f.data(), addresses, std::min<std::size_t>(length, 12));
+  if (length > 12) f[12] = static_cast<std::uint8_t>(ether_type >> 8);
+  if (length > 13) f[13] = static_cast<std::uint8_t>(ether_type);
+  return f;
+}
+
+Wire::Wire(const LineOptions& o)
+    : inside(o.inside_queues),
+      outside(1, o.outside_tx_slots),
+      egress(Direction::egress, o.egress),
+      ingress(Direction::ingress,
+              o.egress == Spread::alone ? Spread::alone : Spread::shared_queue) {
+  if (o.macsec) secy = Secy::create(o.secy).value();
+  snapshot.macsec = o.macsec;
+  snapshot.secure = true;
+  snapshot.inside = {{.id = inside.id(), .mtu = o.mtu, .mac = {}}};
+  snapshot.outside = {{.id = outside.id(), .mtu = o.mtu, .mac = {}, .secy = secy.get()}};
+  for (LineDirection* d : {&egress, &ingress}) {
+    d->inject = make_ring(64);
+    d->punt = make_ring(64);
+    d->pool = jumbo_pool();
+    d->snapshot.store(&snapshot, std::memory_order_release);
+  }
+}
+
+Wire::~Wire() {
+  for (LineDirection* d : {&egress, &ingress}) {
+    drain(d->inject);
+    drain(d->punt);
+  }
+}
+
+namespace {
+crypto::EngineFactory& factory() {
+  static const std::unique_ptr<crypto::EngineFactory> made = crypto::make_openssl_factory().value();
+  return *made;
+}
+}  // namespace
+
+crypto::Engine& engine() {
+  thread_local const std::unique_ptr<crypto::Engine> made = factory().make().value();
+  return *made;
+}
+
+std::unique_ptr<crypto::AeadKey> make_key(CipherSuite suite, const Bytes& key) {
+  return engine().make_key(algorithm_of(suite), crypto::SecretBytes(key)).value();
+}
+
+namespace {
+constexpr crypto::nonce::XpnSalt kSalt{0xe6, 0x30, 0xe8, 0x1a, 0x48, 0xde,
+                                       0x86, 0xa2, 0x1c, 0x66, 0xfa, 0x6d};
+Bytes key_octets(const Sak& sak) {
+  const bool wide = algorithm_of(sak.suite) == crypto::Algorithm::aes_gcm_256;
+  return Bytes(wide ? 32 : 16, sak.fill);
+}
+}  // namespace
+
+void add_transmit(Secy& secy, const Sak& sak, bool encode) {
+  const crypto::An an(sak.an);
+  auto ok = secy.install_transmit_sa({.an = an,
+                                      .suite = sak.suite,
+                                      .confidentiality = sak.confidentiality,
+                                      .confidentiality_offset = sak.offset,
+                                      .salt = kSalt,
+                                      .ssci = crypto::Ssci(1),
+                                      .next_pn = crypto::Pn(sak.pn),
+                                      .limit = sak.limit,
+                                      .key = make_key(sak.suite, key_octets(sak))});
+  ASSERT_TRUE(ok) << ok.error().message;
+  ASSERT_TRUE(secy.enable_transmit(an, true));
+  if (encode) {
+    ASSERT_TRUE(secy.set_encoding_sa(an));
+  }
+}
+
+void add_receive(Secy& secy, std::uint64_t sci, const Sak& sak, bool enable) {
+  if (secy.receive_sc_counters(crypto::Sci(sci)) == nullptr) {
+    ASSERT_TRUE(secy.create_receive_sc(crypto::Sci(sci)));
+  }
+  auto ok =
+      secy.install_receive_sa(crypto::Sci(sci), {.an = crypto::An(sak.an),
+                                                 .suite = sak.suite,
+                                                 .confidentiality_offset = sak.offset,
+                                                 .salt = kSalt,
+                                                 .ssci = crypto::Ssci(1),
+                                                 .lowest_pn = crypto::Pn(sak.pn),
+                                                 .key = make_key(sak.suite, key_octets(sak))});
+  ASSERT_TRUE(ok) << ok.error().message;
+  if (enable) {
+    ASSERT_TRUE(secy.enable_receive(crypto::Sci(sci), crypto::An(sak.an), true));
+  }
+}
+
+Loop::Loop(std::vector<LaneSettings> lanes) : worker_({.id = 0, .idle = Idle::spin}) {
+  for (auto& l : lanes) {
+    l.engine = &engine();
+    lanes_.push_back(std::make_unique<Lane>(std::move(l)));
+    list_.lanes.push_back(lanes_.back().get());
+  }
+  worker_.publish(&list_);
+}
+
+Loop::~Loop() = default;
+
+void Loop::run_until_quiet() {
+  for (int quiet = 0; quiet < 3;) quiet = worker_.step() == 0 ? quiet + 1 : 0;
+}
+
+std::uint64_t Loop::drops(std::size_t lane, DropReason reason) const {
+  return lanes_[lane]->counters().drops[static_cast<std::size_t>(reason)].read();
+}
+
+std::vector<LaneSettings> both(std::initializer_list<Wire*> wires) {
+  std::vector<LaneSettings> out;
+  for (Wire* w : wires) {
+    out.push_back({.line = &w->egress, .receive = {{0, 0}}});
+    out.push_back({.line = &w->ingress, .receive = {{0, 0}}});
+  }
+  return out;
+}
+
+}  // namespace sealwire::pipelines::test
