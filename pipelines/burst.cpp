@@ -15,12 +15,12 @@ void Burst::sweep(LaneCounters& counters) {
       ++kept;
       continue;
     }
-    if (p.drop == DropReason::punted &&
-        (direction->punt == nullptr || rte_ring_enqueue(direction->punt, p.mbuf) != 0)) {
+    const bool marked = for_control(p.drop);
+    if (marked && (direction->punt == nullptr || rte_ring_enqueue(direction->punt, p.mbuf) != 0)) {
       p.drop = DropReason::punt_full;
     }
     counters.drops[static_cast<std::size_t>(p.drop)].add(1);
-    if (p.drop != DropReason::punted) rte_pktmbuf_free(p.mbuf);
+    if (!for_control(p.drop)) rte_pktmbuf_free(p.mbuf);
   }
   count = kept;
 }

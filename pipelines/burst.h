@@ -18,6 +18,7 @@ struct LineSnapshot;  // pipelines/line.h
 struct LineDirection;
 struct OutboundSa;  // pipelines/tables/sad.h
 struct InboundSa;
+class FlowCache;    // pipelines/tables/spd.h
 struct TransmitSa;  // pipelines/tables/secy.h
 struct ReceiveSa;
 
@@ -72,6 +73,7 @@ enum PacketFlag : std::uint16_t {
   kPacketSkipMacsec = 256,  // leaves without MACsec: inject_clear
   kPacketNoSa = 512,        // delivered stripped although no SA was in use: InPktsNoSA
   kPacketStrict = 1024,     // validateFrames was strict when its first checks were made
+  kPacketEspOpened = 2048,  // ESP ICV verified; settle checks its number, whatever else was found
 };
 
 // Where a burst stands on its way. The steps of crypt are resumable: submit, then poll until the
@@ -99,6 +101,9 @@ struct Burst {
   std::uint64_t ticket = 0;
   std::uint16_t count = 0;
   BurstStep step = BurstStep::received;
+  std::uint16_t worker = 0;  // the lane's index among its direction's: chooses among RFC 9611 SAs
+  FlowCache* flows =
+      nullptr;  // the lane's, where the line has esp; null: every packet asks the SPD
   std::array<Packet, kBurstPackets> packets;
   crypto::AeadBatch batch;
   alignas(64) std::array<std::array<std::uint8_t, kScratchOctets>, kBurstPackets> scratch;
@@ -116,8 +121,12 @@ inline void drop(Packet& packet, DropReason reason) {
   if (packet.drop == DropReason::none) packet.drop = reason;
 }
 
-// A packet for the control thread is dropped as `punted` after set_mark() (mark.h) put a PuntMark
-// in its headroom; the sweep hands it over as it then is. One that has no room for a mark is
-// dropped as no_headroom.
+// A packet for the control thread is dropped for one of these reasons after set_mark() (mark.h) put
+// a PuntMark in its headroom; the sweep hands it over as it then is. One that has no room for a
+// mark is dropped as no_headroom.
+constexpr bool for_control(DropReason reason) {
+  return reason == DropReason::punted || reason == DropReason::packet_too_big ||
+         reason == DropReason::ttl_expired || reason == DropReason::no_neighbour;
+}
 
 }  // namespace sealwire::pipelines

@@ -1,6 +1,8 @@
 #include "pipelines/egress.h"
 
 #include "pipelines/line.h"
+#include "pipelines/stages/classify.h"
+#include "pipelines/stages/esp_egress.h"
 #include "pipelines/stages/ethernet.h"
 #include "pipelines/stages/macsec_egress.h"
 
@@ -20,11 +22,13 @@ void drop_unsealed(Burst& burst) {
 
 void classify(Burst& burst, LaneCounters& counters) {
   ethernet::receive(burst, counters);
-  if (!burst.line->secure || burst.line->esp) drop_unsealed(burst);
+  if (!burst.line->secure) drop_unsealed(burst);
+  if (burst.line->esp) gateway_egress::classify(burst);
   burst.step = BurstStep::classified;
 }
 
 void number(Burst& burst) {
+  if (burst.line->esp) esp_egress::order(burst);
   if (burst.line->macsec) macsec_egress::order(burst);
   burst.step = BurstStep::build_first;
 }
@@ -34,6 +38,17 @@ bool crypt(Burst& burst, crypto::Engine& engine) {
   for (;;) {
     switch (burst.step) {
       case BurstStep::build_first:
+        if (!line.esp) {
+          burst.step = BurstStep::build_second;
+          break;
+        }
+        esp_egress::build(burst);
+        if (burst.batch.count != 0) engine.submit(burst.batch);
+        burst.step = BurstStep::wait_first;
+        break;
+      case BurstStep::wait_first:
+        if (burst.batch.count != 0 && !engine.poll(burst.batch)) return false;
+        esp_egress::finish(burst);
         burst.step = BurstStep::build_second;
         break;
       case BurstStep::build_second:

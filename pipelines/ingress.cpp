@@ -1,6 +1,7 @@
 #include "pipelines/ingress.h"
 
 #include "pipelines/line.h"
+#include "pipelines/stages/esp_ingress.h"
 #include "pipelines/stages/ethernet.h"
 #include "pipelines/stages/macsec_ingress.h"
 
@@ -8,7 +9,7 @@ namespace sealwire::pipelines::ingress {
 
 void classify(Burst& burst, LaneCounters& counters) {
   ethernet::receive(burst, counters);
-  if (!burst.line->secure || burst.line->esp) {
+  if (!burst.line->secure) {
     for (Packet& p : burst.all()) drop(p, DropReason::unsealed);
   }
   burst.step = BurstStep::build_first;
@@ -33,6 +34,17 @@ bool crypt(Burst& burst, crypto::Engine& engine) {
         burst.step = BurstStep::build_second;
         break;
       case BurstStep::build_second:
+        if (!line.esp) {
+          burst.step = BurstStep::crypted;
+          break;
+        }
+        esp_ingress::build(burst);
+        if (burst.batch.count != 0) engine.submit(burst.batch);
+        burst.step = BurstStep::wait_second;
+        break;
+      case BurstStep::wait_second:
+        if (burst.batch.count != 0 && !engine.poll(burst.batch)) return false;
+        esp_ingress::finish(burst);
         burst.step = BurstStep::crypted;
         break;
       default:
@@ -43,6 +55,7 @@ bool crypt(Burst& burst, crypto::Engine& engine) {
 
 void settle(Burst& burst) {
   if (burst.line->macsec) macsec_ingress::settle(burst);
+  if (burst.line->esp) esp_ingress::settle(burst);
 }
 
 }  // namespace sealwire::pipelines::ingress

@@ -31,7 +31,7 @@ struct PuntMark {
   PuntReason reason{};
   bool from_outside = false;  // the side it was received on
   bool to_outside = false;    // unresolved: the side of next_hop
-  std::uint8_t spare = 0;
+  bool decrypted = false;  // came through an inbound SA: what answers it goes back through policy
   std::uint16_t in_port = 0;  // index into that side's ports
   std::uint16_t port = 0;     // unresolved: index into the ports of next_hop's side
   std::uint16_t mtu = 0;
@@ -42,7 +42,7 @@ struct PuntMark {
 enum class InjectStages : std::uint8_t {
   clear,  // transmitted as it is: EAPOL
   seal,   // MACsec only, where the line has it: our own ARP, ND, ICMP, IKE, keepalives
-  full,   // as if received on `port` just now
+  full,   // as if received on `port` just now; on ingress: as if MACsec had just opened it
 };
 
 struct InjectMark {

@@ -43,7 +43,13 @@ void begin_packet(Packet& p, rte_mbuf* m, std::uint8_t port, std::uint8_t to_ins
 Lane::Lane(LaneSettings settings)
     : settings_(std::move(settings)),
       retry_cycles_(rte_get_tsc_hz() / 1'000'000 * kTxRetryMicroseconds),
-      bursts_(std::make_unique<std::array<Burst, kBursts>>()) {}
+      bursts_(std::make_unique<std::array<Burst, kBursts>>()),
+      flows_(std::make_unique<FlowCache>()) {
+  for (Burst& burst : *bursts_) {
+    burst.worker = settings_.worker;
+    burst.flows = flows_.get();
+  }
+}
 
 Lane::~Lane() {
   for (std::size_t i = 0; i < used_; ++i) {

@@ -19,6 +19,7 @@
 #include "pipelines/burst.h"
 #include "pipelines/counters.h"
 #include "pipelines/line.h"
+#include "pipelines/tables/spd.h"
 
 struct rte_rcu_qsbr;
 
@@ -43,7 +44,8 @@ struct LaneSettings {
   // the port's traffic uses another.
   std::uint16_t transmit_queue = 0;
   crypto::Engine* engine =
-      nullptr;  // this worker's instance, of the line's kind; outlives the lane
+      nullptr;               // this worker's instance, of the line's kind; outlives the lane
+  std::uint16_t worker = 0;  // its index among the direction's workers: RFC 9611 SAs go by it
 };
 
 class Lane {
@@ -77,6 +79,7 @@ class Lane {
   std::uint32_t last_mean_ = 0;  // octets of a packet of the burst before
   std::uint64_t retry_cycles_;   // TSC cycles that a full transmit queue is retried
   std::unique_ptr<std::array<Burst, kBursts>> bursts_;
+  std::unique_ptr<FlowCache> flows_;
 };
 
 // What a worker runs; immutable. Freed by control after the grace period that follows publishing

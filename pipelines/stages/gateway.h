@@ -23,6 +23,7 @@ struct Gateway {
   std::vector<GatewayPort> inside, outside;
   Routes routes;  // holds the links' own prefixes too: use make_gateway
   Neighbours* neighbours = nullptr;
+  std::vector<std::uint16_t> nat_t_ports{4500};  // local UDP ports that carry ESP (RFC 3948)
 
   const std::vector<GatewayPort>& ports(Side side) const {
     return side == Side::inside ? inside : outside;

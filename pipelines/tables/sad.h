@@ -114,7 +114,7 @@ struct alignas(64) OutboundRuntime {
   std::atomic<std::uint64_t> next_sn{1};
   Counter packets, octets;  // numbered, i.e. protected (inner octets)
   Counter lifetime_drops, exhausted_drops;
-  std::uint64_t used_octets = 0;
+  bool spent = false;       // hard lifetime reached
   std::uint8_t raised = 0;  // bit per SaEventKind
 };
 
@@ -183,8 +183,6 @@ struct OutboundSlot {
 struct alignas(64) InboundRuntime {
   Counter packets, octets;  // accepted (inner octets)
   Counter replay_drops, auth_failed, malformed, selector_drops, lifetime_drops, dummies, ecn_drops;
-  std::uint64_t used_octets = 0;
-  std::uint64_t used_packets = 0;
   std::uint8_t raised = 0;
 };
 

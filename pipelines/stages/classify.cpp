@@ -1,0 +1,144 @@
+#include "pipelines/stages/classify.h"
+
+#include <rte_mbuf.h>
+
+#include <algorithm>
+#include <array>
+
+#include "pipelines/line.h"
+#include "pipelines/stages/forward.h"
+#include "pipelines/stages/fragment.h"
+#include "pipelines/tables/sad.h"
+#include "pipelines/tables/spd.h"
+
+namespace sealwire::pipelines::gateway_egress {
+namespace {
+
+using forward::kEthernetLength;
+
+// Where a packet leaves.
+struct Exit {
+  std::uint16_t port;
+  std::uint64_t link;
+  std::uint16_t largest;  // IP packet that fits, before ESP
+};
+
+void too_big(Packet& packet, std::uint16_t mtu, DropReason reason) {
+  PuntMark mark = forward::mark_of(packet, PuntReason::too_big, false);
+  mark.mtu = mtu;
+  forward::punt(packet, mark, reason);
+}
+
+// False: dropped, or waits with the control thread for its neighbour.
+bool find_exit(Packet& packet, const Gateway& gateway, const IpAddress& destination,
+               const Adjacency* known, Exit& exit) {
+  if (known != nullptr) {
+    exit.link = known->link.load(std::memory_order_acquire);
+    exit.port = known->port;
+    if (exit.link != 0) return true;
+  }
+  forward::NextHop hop = forward::next_hop(gateway, Side::outside, destination);
+  if (hop.route == nullptr) {
+    drop(packet, DropReason::no_route);
+    return false;
+  }
+  exit.port = hop.route->port;
+  exit.link = hop.link;
+  if (hop.link != 0) return true;
+  PuntMark mark = forward::mark_of(packet, PuntReason::unresolved, false);
+  mark.to_outside = true;
+  mark.port = hop.route->port;
+  mark.next_hop = hop.address;
+  forward::punt(packet, mark, DropReason::no_neighbour);
+  return false;
+}
+
+bool protect(Burst& burst, Packet& packet, const PolicyVerdict& verdict, Exit& exit) {
+  const Gateway& gateway = *burst.line->gateway;
+  OutboundSa* sa =
+      verdict.slots[burst.worker % verdict.slot_count]->current.load(std::memory_order_acquire);
+  if (sa == nullptr) {
+    drop(packet, DropReason::esp_no_sa);
+    return false;
+  }
+  if (!find_exit(packet, gateway, sa->parameters.destination,
+                 sa->adjacency.load(std::memory_order_acquire), exit))
+    return false;
+  packet.esp_out = sa;
+  std::uint16_t outer = gateway.outside[exit.port].ip_mtu;
+  std::uint16_t path = sa->path_mtu.load(std::memory_order_relaxed);
+  exit.largest = sa->largest_inner(path == 0 ? outer : std::min(path, outer));
+  return true;
+}
+
+bool bypass(Burst& burst, Packet& packet, const PacketKey& key, Exit& exit) {
+  const Gateway& gateway = *burst.line->gateway;
+  if (!find_exit(packet, gateway, destination_of(key), nullptr, exit)) return false;
+  packet.flags |= kPacketSkipEsp;
+  exit.largest = gateway.outside[exit.port].ip_mtu;
+  return true;
+}
+
+// The further fragments take places at the burst's end; the caller has seen that there are enough.
+void fragment(Burst& burst, Packet& packet, const wire::IpPacket& ip, std::uint16_t mtu,
+              std::size_t more) {
+  std::array<rte_mbuf*, kBurstPackets> pieces;
+  if (!fragment_ipv4(packet.mbuf, kEthernetLength, ip, mtu, burst.direction->pool,
+                     {pieces.data(), more}))
+    return drop(packet, DropReason::no_buffer);
+  for (std::size_t i = 0; i < more; ++i) {
+    Packet& piece = burst.packets[burst.count++];
+    piece = packet;
+    piece.mbuf = pieces[i];
+  }
+}
+
+void classify(Burst& burst, Packet& packet) {
+  const LineSnapshot& line = *burst.line;
+  forward::Received r;
+  if (!forward::receive(packet, line, false, r)) return;
+  if (line.gateway->is_own(destination_of(r.key)))
+    return forward::punt(packet, forward::mark_of(packet, PuntReason::own, false),
+                         DropReason::punted);
+  const PolicyVerdict verdict =
+      burst.flows != nullptr ? burst.flows->outbound(*line.spd, r.key) : line.spd->outbound(r.key);
+  if (verdict.action == PolicyAction::discard) return drop(packet, DropReason::policy_discard);
+  if (r.packet.ttl <= 1)
+    return forward::punt(packet, forward::mark_of(packet, PuntReason::ttl, false),
+                         DropReason::ttl_expired);
+  Exit exit;
+  bool found = verdict.action == PolicyAction::protect ? protect(burst, packet, verdict, exit)
+                                                       : bypass(burst, packet, r.key, exit);
+  if (!found) return;
+  std::uint16_t pieces = 1;
+  if (r.packet.total_length > exit.largest) {
+    pieces = r.packet.v6 || r.packet.dont_fragment ? std::uint16_t{0}
+                                                   : fragment_count(r.packet, exit.largest);
+    if (pieces == 0) return too_big(packet, exit.largest, DropReason::packet_too_big);
+    // More than the burst holds: as it came to the control thread, which cuts it at leisure and
+    // injects the pieces.
+    if (burst.count + pieces - 1 > kBurstPackets)
+      return too_big(packet, exit.largest, DropReason::punted);
+  }
+  wire::decrement_ttl(r.ip, r.packet.v6);
+  bool outer_v6 = packet.esp_out != nullptr ? packet.esp_out->outer_v6 : r.packet.v6;
+  forward::write_layer2(r.ip - kEthernetLength, exit.link, line.outside[exit.port].mac, outer_v6);
+  packet.port = static_cast<std::uint8_t>(exit.port);
+  packet.to_inside = 0;
+  if (r.packet.v6) packet.flags |= kPacketIpv6;
+  if (pieces > 1) fragment(burst, packet, r.packet, exit.largest, pieces - 1U);
+}
+
+}  // namespace
+
+void classify(Burst& burst) {
+  const std::uint16_t received = burst.count;  // fragments that join are done
+  for (std::uint16_t i = 0; i < received; ++i) {
+    Packet& packet = burst.packets[i];
+    if (packet.drop != DropReason::none || (packet.flags & kPacketSkipEsp) != 0) continue;
+    packet.esp_out = nullptr;
+    classify(burst, packet);
+  }
+}
+
+}  // namespace sealwire::pipelines::gateway_egress

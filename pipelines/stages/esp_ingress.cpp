@@ -1,0 +1,355 @@
+#include "pipelines/stages/esp_ingress.h"
+
+#include <rte_mbuf.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "crypto/nonce.h"
+#include "pipelines/line.h"
+#include "pipelines/stages/forward.h"
+#include "pipelines/stages/tunnel.h"
+#include "pipelines/tables/sad.h"
+#include "pipelines/tables/spd.h"
+#include "pipelines/wire/be.h"
+#include "pipelines/wire/esp.h"
+#include "pipelines/wire/ip.h"
+#include "pipelines/wire/udp.h"
+
+namespace sealwire::pipelines::esp_ingress {
+namespace {
+
+using forward::kEthernetLength;
+
+bool alive(const Packet& packet) {
+  return packet.drop == DropReason::none && (packet.flags & kPacketSkipEsp) == 0;
+}
+
+bool is_aead(EspTransform transform) {
+  return transform == EspTransform::gcm || transform == EspTransform::chacha ||
+         transform == EspTransform::gmac;
+}
+
+PuntMark mark_of(const Packet& packet, PuntReason reason) {
+  PuntMark mark = forward::mark_of(packet, reason, true);
+  mark.decrypted = packet.esp_in != nullptr;
+  return mark;
+}
+
+// Toward the inside: next hop, TTL, size, layer 2 header. `ip` lies in the mbuf with at least 14
+// octets in front.
+void forward_inside(const LineSnapshot& line, Packet& packet, std::uint8_t* ip,
+                    const wire::IpPacket& inner, const IpAddress& destination) {
+  rte_mbuf* m = packet.mbuf;
+  m->data_off =
+      static_cast<std::uint16_t>(ip - kEthernetLength - static_cast<std::uint8_t*>(m->buf_addr));
+  m->data_len = static_cast<std::uint16_t>(kEthernetLength + inner.total_length);
+  m->pkt_len = m->data_len;
+  packet.l2_length = kEthernetLength;
+  packet.l3_length = inner.header_length;
+  // A header that reads as received: the control thread gets whole frames.
+  constexpr std::uint8_t kNoMac[6] = {};
+  forward::write_layer2(ip - kEthernetLength, 0, kNoMac, inner.v6);
+  if (line.gateway->is_own(destination))
+    return forward::punt(packet, mark_of(packet, PuntReason::own), DropReason::punted);
+  if (inner.ttl <= 1)
+    return forward::punt(packet, mark_of(packet, PuntReason::ttl), DropReason::ttl_expired);
+  forward::NextHop hop = forward::next_hop(*line.gateway, Side::inside, destination);
+  if (hop.route == nullptr) return drop(packet, DropReason::no_route);
+  const std::uint16_t mtu = line.gateway->inside[hop.route->port].ip_mtu;
+  if (inner.total_length > mtu) {
+    PuntMark mark = mark_of(packet, PuntReason::too_big);
+    mark.mtu = mtu;
+    bool may_cut = !inner.v6 && !inner.dont_fragment;
+    return forward::punt(packet, mark, may_cut ? DropReason::punted : DropReason::packet_too_big);
+  }
+  wire::decrement_ttl(ip, inner.v6);
+  forward::write_layer2(ip - kEthernetLength, hop.link, line.inside[hop.route->port].mac, inner.v6);
+  if (hop.link == 0) {
+    PuntMark mark = mark_of(packet, PuntReason::unresolved);
+    mark.port = hop.route->port;
+    mark.next_hop = hop.address;
+    return forward::punt(packet, mark, DropReason::no_neighbour);
+  }
+  packet.port = static_cast<std::uint8_t>(hop.route->port);
+  packet.to_inside = 1;
+  if (inner.v6) packet.flags |= kPacketIpv6;
+}
+
+// A packet that came in clear and is not for a port of the outside: RFC 4301 §5.2, 3b and 5.
+void apply_policy(Burst& burst, Packet& packet, const forward::Received& r) {
+  const LineSnapshot& line = *burst.line;
+  const PolicyVerdict verdict =
+      burst.flows != nullptr ? burst.flows->inbound(*line.spd, r.key) : line.spd->inbound(r.key);
+  if (verdict.action == PolicyAction::protect) return drop(packet, DropReason::esp_clear_inbound);
+  if (verdict.action == PolicyAction::discard) return drop(packet, DropReason::policy_discard);
+  forward_inside(line, packet, r.ip, r.packet, destination_of(r.key));
+}
+
+struct EspView {
+  std::uint8_t* esp;
+  std::uint32_t length;  // SPI to ICV
+  bool udp;
+};
+
+void fill_op(crypto::AeadOp& op, const InboundSa& sa, const EspView& view, std::uint64_t sn) {
+  std::uint8_t* iv = view.esp + 8;
+  std::uint8_t* data = iv + sa.iv_length;
+  const std::uint32_t sealed = view.length - 8U - sa.iv_length - sa.icv_length;
+  op.key = sa.key;
+  op.data = data;
+  op.length = sealed;
+  op.tag = data + sealed;
+  op.aad = view.esp;
+  op.aad_length = 8;
+  op.esn_high = static_cast<std::uint32_t>(sn >> 32);
+  op.append_esn_high = false;
+  if (!is_aead(sa.transform)) {
+    op.append_esn_high = sa.esn;
+    return;
+  }
+  crypto::nonce::esp(sa.salt, iv, op.iv);
+  if (sa.esn) {
+    // SPI, SeqHi, SeqLo in one piece: over the end of the outer header, which has served.
+    std::memcpy(view.esp - 4, view.esp, 4);
+    wire::store_be(view.esp, op.esn_high);
+    op.aad = view.esp - 4;
+    op.aad_length = 12;
+  }
+  if (sa.transform == EspTransform::gmac) {
+    op.aad_length += sa.iv_length + sealed;
+    op.length = 0;
+  }
+}
+
+void open_esp(Burst& burst, Packet& packet, const EspView& view, const forward::Received& r) {
+  if (view.length < 8) return drop(packet, DropReason::esp_malformed);
+  InboundSa* sa = burst.line->sad->find_inbound(wire::load_be<std::uint32_t>(view.esp));
+  if (sa == nullptr || sa->udp != view.udp || sa->outer_v6 != r.packet.v6 ||
+      std::memcmp(sa->destination.data(), r.key.destination, 16) != 0)
+    return drop(packet, DropReason::esp_unknown_spi);
+  const std::uint32_t around = 8U + sa->iv_length + sa->icv_length;
+  if (view.length < around + 2U || ((view.length - around) & sa->pad_mask) != 0) {
+    packet.esp_in = sa;
+    return drop(packet, DropReason::esp_malformed);
+  }
+  packet.esp_in = sa;
+  if (sa->spent.load(std::memory_order_relaxed))
+    return drop(packet, DropReason::esp_lifetime_expired);
+  auto low = wire::load_be<std::uint32_t>(view.esp + 4);
+  auto sn = sa->window.infer(low);
+  if (!sn || sa->window.certainly_too_old(low)) return drop(packet, DropReason::esp_replay);
+  packet.sn = sn->value();
+  packet.l3_length = static_cast<std::uint16_t>(view.esp - r.ip);
+  packet.mbuf->data_len = static_cast<std::uint16_t>(view.esp + view.length -
+                                                     rte_pktmbuf_mtod(packet.mbuf, std::uint8_t*));
+  packet.mbuf->pkt_len = packet.mbuf->data_len;
+  packet.op = static_cast<std::uint8_t>(burst.batch.count);
+  fill_op(burst.batch.add(), *sa, view, packet.sn);
+}
+
+// UDP to one of our NAT-T ports. False: not that.
+bool open_udp(Burst& burst, Packet& packet, const forward::Received& r) {
+  const std::vector<std::uint16_t>& ports = burst.line->gateway->nat_t_ports;
+  if (!r.key.ports_known ||
+      std::find(ports.begin(), ports.end(), r.key.destination_port) == ports.end())
+    return false;
+  const std::uint32_t room = r.packet.total_length - r.packet.upper_offset;
+  std::uint8_t* udp = r.ip + r.packet.upper_offset;
+  const std::uint32_t length = room < 8 ? 0 : wire::load_be<std::uint16_t>(udp + 4);
+  if (length < 8 || length > room) {
+    drop(packet, DropReason::esp_malformed);
+    return true;
+  }
+  switch (wire::classify_nat_t({udp + 8, length - 8})) {
+    case wire::NatTPayload::malformed:
+      drop(packet, DropReason::esp_malformed);
+      break;
+    case wire::NatTPayload::keepalive:
+      drop(packet, DropReason::nat_keepalive);
+      break;
+    case wire::NatTPayload::ike:
+      forward::punt(packet, mark_of(packet, PuntReason::own), DropReason::punted);
+      break;
+    case wire::NatTPayload::esp:
+      open_esp(burst, packet, {udp + 8, length - 8, true}, r);
+      break;
+  }
+  return true;
+}
+
+bool is_icmp_or_ike(const forward::Received& r) {
+  return r.packet.protocol == (r.packet.v6 ? wire::kProtocolIcmpv6 : wire::kProtocolIcmp) ||
+         (r.packet.protocol == wire::kProtocolUdp && r.key.ports_known &&
+          r.key.destination_port == wire::kPortIke);
+}
+
+bool is_outside_address(const Gateway& gateway, const IpAddress& address) {
+  for (const GatewayPort& port : gateway.outside)
+    for (const Prefix& own : port.addresses)
+      if (own.address == address) return true;
+  return false;
+}
+
+void take(Burst& burst, Packet& packet) {
+  forward::Received r;
+  if (!forward::receive(packet, *burst.line, true, r)) return;
+  if (!is_outside_address(*burst.line->gateway, destination_of(r.key)))
+    return apply_policy(burst, packet, r);
+  if (r.packet.fragment)
+    return forward::punt(packet, mark_of(packet, PuntReason::fragment), DropReason::punted);
+  if (r.packet.protocol == wire::kProtocolEsp && r.packet.upper_offset != 0) {
+    std::uint8_t* esp = r.ip + r.packet.upper_offset;
+    return open_esp(burst, packet,
+                    {esp, std::uint32_t{r.packet.total_length} - r.packet.upper_offset, false}, r);
+  }
+  if (r.packet.protocol == wire::kProtocolUdp && open_udp(burst, packet, r)) return;
+  if (is_icmp_or_ike(r))
+    return forward::punt(packet, mark_of(packet, PuntReason::own), DropReason::punted);
+  apply_policy(burst, packet, r);
+}
+
+std::uint8_t outer_ecn(const std::uint8_t* outer, bool v6) {
+  return v6 ? static_cast<std::uint8_t>(outer[1] >> 4 & 3U)
+            : static_cast<std::uint8_t>(outer[1] & 3U);
+}
+
+// An authentic ESP packet: what is in it?
+void open_inner(Burst& burst, Packet& packet) {
+  const InboundSa& sa = *packet.esp_in;
+  auto* outer = rte_pktmbuf_mtod(packet.mbuf, std::uint8_t*) + packet.l2_length;
+  std::uint8_t* inner = outer + packet.l3_length + 8 + sa.iv_length;
+  const std::uint32_t sealed = packet.mbuf->data_len - packet.l2_length - packet.l3_length - 8U -
+                               sa.iv_length - sa.icv_length;
+  const std::uint32_t padding = inner[sealed - 2];
+  const std::uint8_t next = inner[sealed - 1];
+  if (padding + 2U > sealed || !wire::padding_good(inner + sealed - 2 - padding, padding))
+    return drop(packet, DropReason::esp_bad_padding);
+  if (next == wire::kProtocolNone) return drop(packet, DropReason::esp_dummy);
+  if (next != wire::kProtocolIpv4 && next != wire::kProtocolIpv6)
+    return drop(packet, DropReason::esp_bad_next_header);
+  // What lies between the inner packet's end and the padding is TFC padding (RFC 4303 §2.7).
+  auto parsed = wire::parse_ip({inner, sealed - 2U - padding});
+  if (!parsed || parsed->v6 != (next == wire::kProtocolIpv6))
+    return drop(packet, DropReason::malformed_ip);
+  const PacketKey key = packet_key(inner, *parsed);
+  if (!sa.selectors.matches(key)) return drop(packet, DropReason::esp_selector_mismatch);
+  const auto inner_ecn = static_cast<std::uint8_t>(parsed->tos & 3U);
+  const std::uint8_t ecn = tunnel::decapsulated_ecn(inner_ecn, outer_ecn(outer, sa.outer_v6));
+  if (ecn == tunnel::kDropEcn) return drop(packet, DropReason::ecn_invalid);
+  if (ecn != inner_ecn) wire::set_ecn(inner, parsed->v6, ecn);
+  forward_inside(*burst.line, packet, inner, *parsed, destination_of(key));
+}
+
+void event(InboundSa& sa, SaEventKind kind) {
+  auto bit = static_cast<std::uint8_t>(1U << static_cast<unsigned>(kind));
+  if ((sa.runtime.raised & bit) == 0 && raise_event(sa.events, sa.cookie, kind, true))
+    sa.runtime.raised = static_cast<std::uint8_t>(sa.runtime.raised | bit);
+}
+
+// Counts an accepted packet; false when that is beyond the hard lifetime.
+bool within_lifetime(InboundSa& sa, std::uint32_t octets) {
+  const LifetimeLimits& limits = sa.lifetime;
+  const std::uint64_t used_octets = sa.runtime.octets.read() + octets;
+  const std::uint64_t used_packets = sa.runtime.packets.read() + 1;
+  if (sa.spent.load(std::memory_order_relaxed) ||
+      (limits.hard_octets != 0 && used_octets > limits.hard_octets) ||
+      (limits.hard_packets != 0 && used_packets > limits.hard_packets)) {
+    event(sa, SaEventKind::hard);
+    sa.spent.store(true, std::memory_order_relaxed);
+    return false;
+  }
+  if (limits.soft_octets != 0 && used_octets >= limits.soft_octets)
+    event(sa, SaEventKind::soft_octets);
+  if (limits.soft_packets != 0 && used_packets >= limits.soft_packets)
+    event(sa, SaEventKind::soft_packets);
+  return true;
+}
+
+void count_drop(InboundSa& sa, DropReason reason) {
+  InboundRuntime& runtime = sa.runtime;
+  switch (reason) {
+    case DropReason::esp_replay:
+      return runtime.replay_drops.add(1);
+    case DropReason::esp_auth_failed:
+      return runtime.auth_failed.add(1);
+    case DropReason::esp_selector_mismatch:
+      return runtime.selector_drops.add(1);
+    case DropReason::esp_lifetime_expired:
+      return runtime.lifetime_drops.add(1);
+    case DropReason::esp_dummy:
+      return runtime.dummies.add(1);
+    case DropReason::ecn_invalid:
+      return runtime.ecn_drops.add(1);
+    case DropReason::esp_malformed:
+    case DropReason::esp_bad_padding:
+    case DropReason::esp_bad_next_header:
+    case DropReason::malformed_ip:
+      return runtime.malformed.add(1);
+    default:
+      return;
+  }
+}
+
+// MACsec's verdict came before: a frame it drops moves nothing here.
+bool dropped_by_macsec(DropReason reason) {
+  return reason >= DropReason::in_pkts_no_tag && reason <= DropReason::in_pkts_not_valid;
+}
+
+void settle(Packet& packet) {
+  InboundSa& sa = *packet.esp_in;
+  if ((packet.flags & kPacketEspOpened) == 0) return count_drop(sa, packet.drop);
+  auto again = sa.window.infer(static_cast<std::uint32_t>(packet.sn));
+  if (!again || again->value() != packet.sn ||
+      sa.window.accept(*again) != crypto::ReplayVerdict::fresh) {
+    packet.drop = DropReason::esp_replay;
+    return count_drop(sa, packet.drop);
+  }
+  const bool accepted = packet.drop == DropReason::none || packet.drop == DropReason::punted ||
+                        packet.drop == DropReason::esp_dummy;
+  if (accepted) {
+    const std::uint32_t octets = packet.drop == DropReason::esp_dummy
+                                     ? 0U
+                                     : packet.mbuf->data_len - std::uint32_t{kEthernetLength};
+    if (!within_lifetime(sa, octets)) {
+      packet.drop = DropReason::esp_lifetime_expired;
+    } else {
+      sa.runtime.packets.add(1);
+      sa.runtime.octets.add(octets);
+    }
+  }
+  count_drop(sa, packet.drop);
+}
+
+}  // namespace
+
+void build(Burst& burst) {
+  burst.batch.reset(crypto::Direction::open);
+  for (Packet& packet : burst.all()) {
+    packet.op = kNoOp;
+    packet.esp_in = nullptr;
+    if (alive(packet)) take(burst, packet);
+  }
+}
+
+void finish(Burst& burst) {
+  for (Packet& packet : burst.all()) {
+    if (packet.op == kNoOp || packet.drop != DropReason::none) continue;
+    const crypto::OpStatus status = burst.batch.ops[packet.op].status;
+    packet.op = kNoOp;
+    if (status == crypto::OpStatus::ok) {
+      packet.flags |= kPacketEspOpened;
+      open_inner(burst, packet);
+    } else {
+      drop(packet, status == crypto::OpStatus::bad_tag ? DropReason::esp_auth_failed
+                                                       : DropReason::crypto_error);
+    }
+  }
+}
+
+void settle(Burst& burst) {
+  for (Packet& packet : burst.all())
+    if (packet.esp_in != nullptr && !dropped_by_macsec(packet.drop)) settle(packet);
+}
+
+}  // namespace sealwire::pipelines::esp_ingress
