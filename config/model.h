@@ -139,14 +139,14 @@ struct ReceiveChannel {
   std::string name;
   Position where;
   std::uint64_t sci = 0;  // system identifier << 16 | port identifier
-  std::vector<MacsecSa> sas;
+  std::vector<MacsecSa> sas{};
 };
 
 struct MkaKey {
   std::string name;
   Position where;
   Secret cak;                           // 16 or 32 octets
-  std::vector<std::uint8_t> ckn;        // 1..32 octets; a name, not a secret
+  std::vector<std::uint8_t> ckn{};      // 1..32 octets; a name, not a secret
   std::optional<std::int64_t> start{};  // Unix seconds UTC; unset: always
   std::optional<std::int64_t> end{};    // Unix seconds UTC; unset: never
 };
@@ -156,7 +156,7 @@ enum class CakPadding : std::uint8_t { refuse, right_zero };  // a CAK shorter t
 
 struct Mka {
   Position where;
-  std::vector<MkaKey> keys;        // the key chain, document order
+  std::vector<MkaKey> keys{};      // the key chain, document order
   std::optional<MkaKey> fallback;  // tried when no key of the chain brings the session up
   std::uint8_t priority = 16;      // key server priority, lowest wins, 255 never serves
   std::uint8_t version = 3;        // MKA version sent, 1..3; every version is received
@@ -183,8 +183,8 @@ struct SecY {
   Position where;
   std::optional<std::uint64_t> sci{};  // ours; unset: the port's MAC || 0001
   std::uint8_t encoding_sa = 0;        // AN of the transmit SA in use
-  std::vector<MacsecSa> tx;            // static transmit SAs
-  std::vector<ReceiveChannel> rx;      // static receive channels
+  std::vector<MacsecSa> tx{};          // static transmit SAs
+  std::vector<ReceiveChannel> rx{};    // static receive channels
   std::optional<Mka> mka{};            // this SecY's own MKA, instead of Macsec::mka
 };
 
@@ -204,7 +204,7 @@ struct Macsec {
   bool duplicate_bitmap = false;    // also refuse duplicates inside the window (window <= 16384)
   std::uint8_t vlan_in_clear = 0;   // 0..2 VLAN tags left ahead of the SecTAG
   std::optional<Mka> mka{};
-  std::vector<SecY> secys;  // one per outside port of the line, in that order
+  std::vector<SecY> secys{};  // one per outside port of the line, in that order
 };
 
 // --- ESP and the gateway -----------------------------------------------------------------------
@@ -216,11 +216,11 @@ enum class EcnMode : std::uint8_t { normal, compatibility };  // RFC 6040 §4.1
 // What a packet looks like. Empty vectors and unset values match anything. Source and destination
 // are those of the packet as it travels in the rule's direction.
 struct Selector {
-  std::vector<Prefix> source;
-  std::vector<Prefix> destination;
+  std::vector<Prefix> source{};
+  std::vector<Prefix> destination{};
   std::optional<std::uint8_t> protocol{};  // IP protocol number
-  std::vector<PortRange> source_ports;
-  std::vector<PortRange> destination_ports;
+  std::vector<PortRange> source_ports{};
+  std::vector<PortRange> destination_ports{};
   bool operator==(const Selector&) const = default;
 };
 
@@ -277,9 +277,9 @@ struct Policy {
   Action action = Action::discard;
   PolicyDirection direction = PolicyDirection::both;
   Selector selector{};
-  std::vector<std::string> sa;          // protect: outbound SAs; several: one per worker (RFC 9611)
-  std::vector<std::string> inbound_sa;  // protect: inbound SAs that may carry the way back
-  bool cleartext = false;               // bypass: `cleartext: allow` on the rule
+  std::vector<std::string> sa{};  // protect: outbound SAs; several: one per worker (RFC 9611)
+  std::vector<std::string> inbound_sa{};  // protect: inbound SAs that may carry the way back
+  bool cleartext = false;                 // bypass: `cleartext: allow` on the rule
 };
 
 struct Route {
@@ -292,7 +292,7 @@ struct Route {
 struct PortAddresses {
   std::string port;
   Position where;
-  std::vector<Prefix> addresses;  // host address with prefix length
+  std::vector<Prefix> addresses{};  // host address with prefix length
 };
 
 struct Neighbour {  // static, instead of ARP or ND
@@ -303,9 +303,9 @@ struct Neighbour {  // static, instead of ARP or ND
 };
 
 struct Gateway {
-  std::vector<PortAddresses> addresses;
-  std::vector<Route> routes;
-  std::vector<Neighbour> neighbours;
+  std::vector<PortAddresses> addresses{};
+  std::vector<Route> routes{};
+  std::vector<Neighbour> neighbours{};
 };
 
 // --- lines -----------------------------------------------------------------------------------
@@ -327,21 +327,24 @@ struct LineWorkers {
   bool operator==(const LineWorkers&) const = default;
 };
 
+enum class LinkSpeed : std::uint8_t { unknown, g1, g10, g25, g100, g400 };
+
 enum class Stage : std::uint8_t { esp, macsec };
 
 struct Line {
   std::string name;
   Position where;
-  std::vector<Stage> stages;  // egress order
-  std::vector<std::string> inside;
-  std::vector<std::string> outside;
+  std::vector<Stage> stages{};  // egress order
+  std::vector<std::string> inside{};
+  std::vector<std::string> outside{};
   bool cleartext = false;  // `cleartext: allow`
   Engine engine{};
   LineWorkers workers{};
-  std::string profile;             // name of the profile whose defaults were used, or empty
+  std::string profile;  // name of the profile whose defaults were used, or empty
+  LinkSpeed link_speed = LinkSpeed::unknown;
   std::optional<Macsec> macsec{};  // exactly with stage macsec
-  std::vector<EspSa> sas;          // exactly with stage esp (esp.sas)
-  std::vector<Policy> policies;    // esp.policies
+  std::vector<EspSa> sas{};        // exactly with stage esp (esp.sas)
+  std::vector<Policy> policies{};  // esp.policies
   Gateway gateway{};               // with stage esp
 
   bool has(Stage s) const { return std::find(stages.begin(), stages.end(), s) != stages.end(); }
@@ -352,8 +355,8 @@ struct Document {
   std::uint32_t version = 1;  // `sealwire: 1`
   bool lab = false;           // static keys and inline secrets are allowed
   System system{};
-  std::vector<Port> ports;
-  std::vector<Line> lines;
+  std::vector<Port> ports{};
+  std::vector<Line> lines{};
 };
 
 // The item of that name, or nullptr.

@@ -4,7 +4,9 @@
 #include <string>
 #include <utility>
 
+#include "crypto/engines/batch_gcm.h"
 #include "crypto/engines/ipsec_mb.h"
+#include "crypto/engines/measure.h"
 #include "crypto/engines/openssl.h"
 #include "crypto/engines/sync_engine.h"
 
@@ -190,15 +192,24 @@ EnginePlan EnginePlan::first_that_supports(const std::vector<std::unique_ptr<Eng
   return plan;
 }
 
+namespace {
+
+std::mutex shared_mutex;
+std::shared_ptr<const Core> shared;
+Measurement shared_measurement;
+
+}  // namespace
+
 Result<std::unique_ptr<EngineFactory>> make_auto_factory() {
-  static std::mutex mutex;
-  static std::shared_ptr<const Core> shared;
-  const std::scoped_lock lock(mutex);
+  const std::scoped_lock lock(shared_mutex);
   if (shared == nullptr) {
     std::vector<std::unique_ptr<EngineFactory>> candidates;
+    if (auto batch_gcm = make_batch_gcm_factory()) candidates.push_back(std::move(*batch_gcm));
     if (auto ipsec_mb = make_ipsec_mb_factory()) candidates.push_back(std::move(*ipsec_mb));
     if (auto openssl = make_openssl_factory()) candidates.push_back(std::move(*openssl));
-    auto core = make_core(std::move(candidates), EnginePlan::first_that_supports);
+    auto core = make_core(std::move(candidates), [](const auto& engines) {
+      return plan_by_measuring(engines, shared_measurement);
+    });
     if (!core) return tl::unexpected(core.error());
     shared = std::move(*core);
   }
@@ -212,12 +223,18 @@ Result<std::unique_ptr<EngineFactory>> make_auto_factory(
   return std::make_unique<AutoFactory>(std::move(*core));
 }
 
+Measurement auto_measurement() {
+  const std::scoped_lock lock(shared_mutex);
+  return shared_measurement;
+}
+
 Result<std::unique_ptr<EngineFactory>> make_software_factory(std::string_view name) {
   if (name == "auto") return make_auto_factory();
+  if (name == "batch-gcm") return make_batch_gcm_factory();
   if (name == "ipsec-mb") return make_ipsec_mb_factory();
   if (name == "openssl") return make_openssl_factory();
   return fail("SW-CRY-033", "there is no engine called '" + std::string(name) + "'",
-              "use auto, ipsec-mb, openssl or a crypto device");
+              "use auto, batch-gcm, ipsec-mb, openssl or a crypto device");
 }
 
 }  // namespace sealwire::crypto

@@ -48,9 +48,9 @@ class EnginePlan {
 /// Makes a plan from one instance of each candidate, in the order given; may measure. Control path.
 using Planner = std::function<EnginePlan(const std::vector<std::unique_ptr<Engine>>&)>;
 
-/// ipsec-mb where it runs, OpenSSL for the rest; without ipsec-mb OpenSSL alone. All calls share
-/// one set of candidates and one plan, so that keys are understood by every instance in the
-/// process.
+/// Our batch-gcm, ipsec-mb and OpenSSL, as far as they run here, planned by measuring at the first
+/// call (crypto/engines/measure.h). All calls share one set of candidates and one plan, so that
+/// keys are understood by every instance in the process.
 Result<std::unique_ptr<EngineFactory>> make_auto_factory();
 
 /// The same with given candidates, at most 8, in order of preference. They must finish in submit():
@@ -60,8 +60,8 @@ Result<std::unique_ptr<EngineFactory>> make_auto_factory(
     std::vector<std::unique_ptr<EngineFactory>> candidates,
     const Planner& planner = EnginePlan::first_that_supports);
 
-/// The factory of the engine called `name`: "auto", "ipsec-mb" or "openssl". Error SW-CRY-033 for
-/// any other. Devices have their own (crypto/engines/cryptodev.h).
+/// The factory of the engine called `name`: "auto", "batch-gcm", "ipsec-mb" or "openssl". Error
+/// SW-CRY-033 for any other. Devices have their own (crypto/engines/cryptodev.h).
 Result<std::unique_ptr<EngineFactory>> make_software_factory(std::string_view name);
 
 }  // namespace sealwire::crypto
