@@ -108,6 +108,18 @@ Bytes bytes_of(const rte_mbuf* m) {
   return out;
 }
 
+testing::AssertionResult same(const std::vector<Bytes>& got, const std::vector<Bytes>& expected) {
+  for (std::size_t i = 0; i < std::min(got.size(), expected.size()); ++i) {
+    if (got[i] != expected[i]) {
+      return testing::AssertionFailure()
+             << "frame " << i << " of " << got.size() << ": " << to_hex(got[i]).substr(0, 160)
+             << ", expected " << to_hex(expected[i]).substr(0, 160);
+    }
+  }
+  if (got.size() == expected.size()) return testing::AssertionSuccess();
+  return testing::AssertionFailure() << got.size() << " frames, expected " << expected.size();
+}
+
 unsigned mbufs_in_use() {
   return rte_mempool_in_use_count(pool()) + rte_mempool_in_use_count(jumbo_pool());
 }
@@ -290,6 +302,52 @@ std::vector<LaneSettings> both(std::initializer_list<Wire*> wires) {
     out.push_back({.line = &w->egress, .receive = {{0, 0}}});
     out.push_back({.line = &w->ingress, .receive = {{0, 0}}});
   }
+  return out;
+}
+
+Bytes Sealed::bytes() const {
+  Bytes out(frame.begin(), frame.begin() + 12);
+  const std::size_t secure = frame.size() - 12;
+  const auto put = [&out](std::uint64_t value, int octets) {
+    for (int i = octets - 1; i >= 0; --i)
+      out.push_back(static_cast<std::uint8_t>(value >> (8 * i)));
+  };
+  put(0x88E5, 2);
+  put(tci_an, 1);
+  put(sl.value_or(secure < 48 ? static_cast<std::uint8_t>(secure) : std::uint8_t{0}), 1);
+  put(pn & 0xFFFFFFFF, 4);
+  if ((tci_an & 0x20) != 0) put(sci, 8);
+  const std::size_t at = out.size();
+  out.insert(out.end(), frame.begin() + 12, frame.end());
+  out.resize(out.size() + 16);
+  const std::size_t clear =
+      (tci_an & 0x08) == 0 ? secure : std::min<std::size_t>(sak.offset, secure);
+  const auto key = make_key(sak.suite, key_octets(sak));
+  crypto::AeadBatch batch;
+  batch.reset(crypto::Direction::seal);
+  crypto::AeadOp& op = batch.add();
+  op.key = key.get();
+  op.aad = out.data();
+  op.aad_length = static_cast<std::uint32_t>(at + clear);
+  op.data = out.data() + at + clear;
+  op.length = static_cast<std::uint32_t>(secure - clear);
+  op.tag = out.data() + at + secure;
+  Bytes nonce;
+  for (int i = 7; i >= 0; --i) {
+    nonce.push_back(static_cast<std::uint8_t>((is_xpn(sak.suite) ? pn : sci) >> (8 * i)));
+  }
+  if (is_xpn(sak.suite)) {
+    nonce.insert(nonce.begin(), {0, 0, 0, 1});  // SSCI
+    for (int i = 0; i < 12; ++i)
+      nonce[static_cast<std::size_t>(i)] ^= kSalt[static_cast<std::size_t>(i)];
+  } else {
+    for (int i = 3; i >= 0; --i) nonce.push_back(static_cast<std::uint8_t>(pn >> (8 * i)));
+  }
+  std::memcpy(op.iv, nonce.data(), 12);
+  engine().submit(batch);
+  EXPECT_EQ(op.status, crypto::OpStatus::ok);
+  out.insert(out.begin() + 12, clear_tags.begin(), clear_tags.end());
+  out.insert(out.end(), padding, 0);
   return out;
 }
 

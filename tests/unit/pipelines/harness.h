@@ -6,6 +6,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -30,6 +31,9 @@ rte_mempool* jumbo_pool();
 
 rte_mbuf* make_mbuf(const Bytes& frame, rte_mempool* from = nullptr);
 Bytes bytes_of(const rte_mbuf* m);
+
+// Equal frames in equal order; says which is the first that differs.
+testing::AssertionResult same(const std::vector<Bytes>& got, const std::vector<Bytes>& expected);
 
 // Mbufs out of their pools; a test ends with as many as it began with.
 unsigned mbufs_in_use();
@@ -114,5 +118,40 @@ class Loop {
 
 // Both directions of wires, alone on one worker: lane 2i is the egress of wire i, 2i+1 its ingress.
 std::vector<LaneSettings> both(std::initializer_list<Wire*> wires);
+
+// Two sites: a's outside is carried to b's outside by the test and back.
+struct Sites {
+  explicit Sites(const LineOptions& common = {})
+      : options(common), a(with(kSciA)), b(with(kSciB)) {}
+  LineOptions with(std::uint64_t sci) {
+    LineOptions o = options;
+    o.secy.sci = crypto::Sci(sci);
+    return o;
+  }
+  // Everything transmitted by `from` outside arrives at `to` outside; returned as it was on the
+  // wire.
+  static std::vector<Bytes> carry(Wire& from, Wire& to) {
+    std::vector<Bytes> frames = from.outside.take();
+    for (const Bytes& f : frames) EXPECT_TRUE(to.outside.put(f));
+    return frames;
+  }
+  LineOptions options;
+  Wire a, b;
+  Loop loop{both({&a, &b})};
+};
+
+// A frame sealed by the test itself, apart from the code under test: any TCI, SL and PN, valid or
+// not.
+struct Sealed {
+  Bytes frame = make_frame(100);  // DA, SA, user data
+  std::uint8_t tci_an = 0x2C;     // SC, E, C, AN 0
+  std::optional<std::uint8_t> sl{};
+  std::uint64_t pn = 1;
+  std::uint64_t sci = kSciA;
+  Sak sak{};
+  Bytes clear_tags{};  // VLAN tags ahead of the SecTAG
+  std::size_t padding = 0;
+  Bytes bytes() const;
+};
 
 }  // namespace sealwire::pipelines::test

@@ -15,33 +15,12 @@ TEST(MacsecWire, NoStagesPassFramesUnchangedBothWays) {
   for (std::uint32_t i = 0; i < 100; ++i) sent.push_back(make_frame(60 + i, i));
   for (const Bytes& f : sent) ASSERT_TRUE(wire.inside.put(f) && wire.outside.put(f));
   loop.run_until_quiet();
-  EXPECT_EQ(wire.outside.take(), sent);
-  EXPECT_EQ(wire.inside.take(), sent);
+  EXPECT_TRUE(same(wire.outside.take(), sent));
+  EXPECT_TRUE(same(wire.inside.take(), sent));
   EXPECT_EQ(loop.lane(0).counters().rx_packets.read(), 100U);
   EXPECT_EQ(loop.lane(0).counters().tx_packets.read(), 100U);
   EXPECT_EQ(mbufs_in_use(), before);
 }
-
-// Two sites: a's outside is carried to b's outside by the test and back.
-struct Sites {
-  explicit Sites(const LineOptions& common = {})
-      : options(common), a(with(kSciA)), b(with(kSciB)) {}
-  LineOptions with(std::uint64_t sci) {
-    LineOptions o = options;
-    o.secy.sci = crypto::Sci(sci);
-    return o;
-  }
-  // Everything transmitted by `from` outside arrives at `to` outside; returned as it was on the
-  // wire.
-  static std::vector<Bytes> carry(Wire& from, Wire& to) {
-    std::vector<Bytes> frames = from.outside.take();
-    for (const Bytes& f : frames) EXPECT_TRUE(to.outside.put(f));
-    return frames;
-  }
-  LineOptions options;
-  Wire a, b;
-  Loop loop{both({&a, &b})};
-};
 
 TEST(MacsecWire, GcmAes128BothDirections) {
   Sites s;
@@ -73,8 +52,8 @@ TEST(MacsecWire, GcmAes128BothDirections) {
               Bytes(up[i].begin() + 12, up[i].end()));
   }
   s.loop.run_until_quiet();
-  EXPECT_EQ(s.b.inside.take(), up);
-  EXPECT_EQ(s.a.inside.take(), down);
+  EXPECT_TRUE(same(s.b.inside.take(), up));
+  EXPECT_TRUE(same(s.a.inside.take(), down));
   EXPECT_EQ(wire_down.size(), down.size());
   const auto status = s.b.secy->receive_sa(crypto::Sci(kSciA), crypto::An(0));
   ASSERT_TRUE(status);
