@@ -236,6 +236,9 @@ class Guest:
                 raise GuestError(f"in guest {self.name}: `{command}` never succeeded:\n{output}")
             time.sleep(interval)
 
+    def alive(self):
+        return self.process is not None and self.process.poll() is None
+
     def console(self):
         try:
             return self.console_path.read_text(errors="replace")
