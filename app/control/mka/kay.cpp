@@ -328,7 +328,7 @@ Time Kay::next_deadline(Time now) const {
   for (const auto& sak : saks_) {
     if (sak->orphaned_until) consider(*sak->orphaned_until);
     if (!sak->lingering) continue;
-    consider(sak->linger_since + settings_.linger_limit);
+    consider(sak->linger_since + settings_.patience);
     if (sak->peers_moved) consider(*sak->peers_moved + settings_.linger_grace);
   }
   const auto later = [&](Time at) {
@@ -373,7 +373,7 @@ std::optional<std::string> Kay::why_fresh_sak(Time now) const {
   if (!sak->generated_here) return "new key server";
   if (sak->ckn != principal_->ckn()) return "new CAK";
   if (sak->members != live_members(*principal_)) return "live peer list changed";
-  if (nobody_takes(*sak, now)) return "no peer takes the suite";
+  if (nobody_takes(*sak, now)) return "no peer takes the SAK";
   if (sak->transmit_sa && secy_.next_pn(sak->an).value() > rekey_pn(sak->suite))
     return "PN threshold";
   for (const Peer& peer : principal_->peers()) {
@@ -384,6 +384,10 @@ std::optional<std::string> Kay::why_fresh_sak(Time now) const {
                                                         : 0;
     if (peer_lpn > rekey_pn(sak->suite)) return "PN threshold of a peer";
     if (sak->received_by.contains(peer.mi) && !use.receives(sak->ki)) return "a peer lost the SAK";
+    if (!sak->received_by.contains(peer.mi) && peer.wants_macsec() &&
+        now - sak->created >= settings_.patience) {
+      return "a peer does not take the SAK";
+    }
   }
   if (settings_.rekey_interval > Time{0} && now - sak->created >= settings_.rekey_interval)
     return "rekey interval";
@@ -394,9 +398,9 @@ std::optional<std::string> Kay::why_fresh_sak(Time now) const {
 // Peers that say which suites they take are rare (announcements are optional): a suite nobody takes
 // is noticed by its silence.
 bool Kay::nobody_takes(const Sak& sak, Time now) const {
-  return settings_.suites.size() > 1 && cp_.state() == ControlledPort::State::receiving &&
-         sak.ki == cp_.latest() && sak.received_by.empty() &&
-         now - sak.created >= 2 * settings_.life;
+  const Time patience = settings_.suites.size() > 1 ? 2 * settings_.life : settings_.patience;
+  return cp_.state() == ControlledPort::State::receiving && sak.ki == cp_.latest() &&
+         sak.received_by.empty() && now - sak.created >= patience;
 }
 
 bool Kay::may_generate(Time now) const {
@@ -843,7 +847,7 @@ void Kay::linger(Time now) {
     if (moved && !sak->peers_moved) sak->peers_moved = now;
     if (!sak->lingering) continue;
     const bool settled = sak->peers_moved && now >= *sak->peers_moved + settings_.linger_grace;
-    if (settled || now >= sak->linger_since + settings_.linger_limit) done.push_back(sak->ki);
+    if (settled || now >= sak->linger_since + settings_.patience) done.push_back(sak->ki);
   }
   for (const Ki& ki : done) drop_sak(ki);
 }

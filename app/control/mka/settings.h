@@ -52,8 +52,9 @@ struct KaySettings {
   Time retire{3000};  ///< time the old transmit SA stays after the switch
   /// An old receive SA stays this long after the last peer said that it transmits with a newer one.
   Time linger_grace{1000};
-  /// ... and no longer than this if a peer never says so.
-  Time linger_limit{30000};
+  /// How long a live but slow peer is waited for: an old receive SA goes, and a SAK that the peer
+  /// does not take is replaced by a fresh one.
+  Time patience{30000};
   /// Two MKPDUs of a participant caused by events are at least this far apart.
   Time min_interval{50};
 
