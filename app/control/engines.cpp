@@ -1,0 +1,72 @@
+#include "app/control/engines.h"
+
+#include <utility>
+
+#include "crypto/engines/auto.h"
+#include "crypto/self_test.h"
+
+namespace sealwire::control {
+
+std::string Engines::key_of(const config::Engine& engine) {
+  switch (engine.kind) {
+    case config::EngineKind::automatic:
+      return "auto";
+    case config::EngineKind::ipsec_mb:
+      return "ipsec-mb";
+    case config::EngineKind::openssl:
+      return "openssl";
+    case config::EngineKind::cryptodev:
+      return "cryptodev:" + engine.device;
+  }
+  return "auto";
+}
+
+Result<void> Engines::prepare(const config::Engine& engine) {
+  const std::string key = key_of(engine);
+  if (kinds_.count(key) != 0) return {};
+  if (engine.kind == config::EngineKind::cryptodev) {
+    return fail("SW-CTL-003", "engine " + key + ": crypto devices are not built in",
+                "use engine: auto");
+  }
+  auto factory = crypto::make_software_factory(key);
+  if (!factory) return tl::unexpected(factory.error());
+  Kind kind;
+  kind.factory = std::move(*factory);
+  auto control = kind.factory->make();
+  if (!control) return tl::unexpected(control.error());
+  kind.control = std::move(*control);
+  if (auto tested = crypto::self_test(*kind.control); !tested) return tested;
+  kind.tested = true;
+  kinds_.emplace(key, std::move(kind));
+  return {};
+}
+
+crypto::Engine& Engines::control_instance(const config::Engine& engine) {
+  return *kinds_.at(key_of(engine)).control;
+}
+
+Result<crypto::Engine*> Engines::worker_instance(const config::Engine& engine, std::size_t worker) {
+  Kind& kind = kinds_.at(key_of(engine));
+  auto& slot = kind.workers[worker];
+  if (!slot) {
+    auto made = kind.factory->make();
+    if (!made) return tl::unexpected(made.error());
+    slot = std::move(*made);
+  }
+  return slot.get();
+}
+
+std::vector<Engines::Status> Engines::status() const {
+  std::vector<Status> all;
+  for (const auto& [key, kind] : kinds_) {
+    Status status{key, kind.tested, {}};
+    for (const crypto::AlgorithmInfo& algorithm : crypto::all_algorithms()) {
+      if (kind.control->supports(algorithm.algorithm))
+        status.algorithms.emplace_back(algorithm.name);
+    }
+    all.push_back(std::move(status));
+  }
+  return all;
+}
+
+}  // namespace sealwire::control

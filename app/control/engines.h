@@ -1,0 +1,48 @@
+// The crypto engines in use: one factory per kind (and device), self-tested, one instance per
+// worker.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "config/model.h"
+#include "crypto/aead.h"
+#include "crypto/result.h"
+
+namespace sealwire::control {
+
+class Engines {
+ public:
+  // "auto", "ipsec-mb", "openssl" or "cryptodev:DEVICE": one string per distinct engine.
+  static std::string key_of(const config::Engine& engine);
+
+  // Makes the factory and the control thread's own instance, and runs the known-answer self-test on
+  // it, unless that was done before. Error: SW-CRY-..., as the engine says.
+  Result<void> prepare(const config::Engine& engine);
+
+  // Of the control thread: makes keys that all workers' instances understand. After prepare().
+  crypto::Engine& control_instance(const config::Engine& engine);
+
+  // The instance of one worker, made at the first call. After prepare().
+  Result<crypto::Engine*> worker_instance(const config::Engine& engine, std::size_t worker);
+
+  struct Status {
+    std::string name;
+    bool tested = false;
+    std::vector<std::string> algorithms;
+  };
+  std::vector<Status> status() const;
+
+ private:
+  struct Kind {
+    std::unique_ptr<crypto::EngineFactory> factory;  // outlives the instances
+    std::unique_ptr<crypto::Engine> control;
+    std::map<std::size_t, std::unique_ptr<crypto::Engine>> workers;
+    bool tested = false;
+  };
+  std::map<std::string, Kind> kinds_;
+};
+
+}  // namespace sealwire::control

@@ -1,0 +1,181 @@
+// One line as the control thread runs it: the tables behind it, the snapshot its workers see, and
+// every change to them while traffic flows.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "app/control/engines.h"
+#include "app/control/number_keeper.h"
+#include "app/control/port.h"
+#include "app/control/publisher.h"
+#include "config/model.h"
+#include "crypto/result.h"
+#include "pipelines/line.h"
+#include "pipelines/stages/gateway.h"
+#include "pipelines/tables/neighbours.h"
+#include "pipelines/tables/sad.h"
+#include "pipelines/tables/secy.h"
+#include "pipelines/tables/spd.h"
+
+struct rte_ring;
+
+namespace sealwire::control {
+
+using Clock = std::chrono::steady_clock;
+
+// What every line shares. References outlive the lines.
+struct LineContext {
+  Engines& engines;
+  Publisher& publisher;
+  NumberKeeper& numbers;
+};
+
+class LineControl {
+ public:
+  struct Place {
+    std::uint16_t id = 0;                   // index of the line, stable
+    std::vector<OpenPort> inside, outside;  // in the configured order
+    rte_mempool* pool = nullptr;            // for what the line itself makes
+    pipelines::Spread egress{}, ingress{};
+  };
+
+  // Builds tables, installs all static SAs and publishes the first snapshot. Numbers of static keys
+  // are on disk before this returns.
+  // `line` belongs to the running document, outlives this, and is kept as it runs.
+  static Result<std::unique_ptr<LineControl>> create(config::Line& line, Place place,
+                                                     LineContext context);
+  ~LineControl();  // no worker may run any more
+  LineControl(const LineControl&) = delete;
+  LineControl& operator=(const LineControl&) = delete;
+
+  const config::Line& config() const { return line_; }
+  const Place& place() const { return place_; }
+  pipelines::LineDirection& direction(pipelines::Direction d) {
+    return d == pipelines::Direction::egress ? *egress_ : *ingress_;
+  }
+  const pipelines::LineSnapshot& snapshot() const { return published_->snapshot; }
+  pipelines::Sad* sad() { return sad_.get(); }
+  pipelines::Neighbours& neighbours() { return *neighbours_; }
+  pipelines::Secy* secy(std::size_t outside_port) {
+    return outside_port < secys_.size() ? secys_[outside_port].get() : nullptr;
+  }
+  std::size_t secy_count() const { return secys_.size(); }
+
+  // Fail closed: with `secure` false everything toward outside is dropped as Unsealed.
+  void set_secure(bool secure);
+
+  // Called with each new snapshot, once it is published: the slow path follows it.
+  void on_publish(std::function<void(const pipelines::LineSnapshot&)> follow);
+
+  // ---- ESP at run time. Nothing changes on an error. ----
+  Result<void> add_sas(std::vector<config::EspSa> sas);      // SW-CTL-010 name or SPI in use
+  Result<void> replace_sas(std::vector<config::EspSa> sas);  // SW-CTL-011 no such SA
+  Result<void> remove_sa(const std::string& name);           // SW-CTL-012 a policy needs it
+  Result<void> set_policies(std::vector<config::Policy> policies);
+
+  // ---- MACsec at run time: the static tx and rx of one SecY become those of `wanted`. ----
+  Result<void> set_secy(std::size_t outside_port, config::SecY wanted);
+
+  // Makes the line what `wanted` says: the difference only. Refused (SW-CTL-020) when it needs a
+  // restart. `done` receives one sentence per change.
+  Result<void> apply(config::Line wanted, std::vector<std::string>& done);
+  // What of `wanted` cannot be changed while running, as key paths; empty: apply() may be called.
+  std::vector<std::string> needs_restart(const config::Line& wanted) const;
+
+  // Lifetimes by time, lingering inbound SAs, events of the SAD. `say` gets one line per event.
+  void tick(Clock::time_point now, const std::function<void(const std::string&)>& say);
+
+  // ---- for `show` ----
+  struct SaEntry {
+    const config::EspSa* config = nullptr;
+    std::uint64_t cookie = 0;
+    pipelines::OutboundSlot* slot = nullptr;  // outbound
+    pipelines::InboundSa* inbound = nullptr;  // inbound
+    bool lingering = false;
+    Clock::time_point installed{};
+    std::string state() const;
+  };
+  std::vector<SaEntry> sas() const;
+
+ private:
+  struct Published {
+    pipelines::LineSnapshot snapshot;
+    std::shared_ptr<const pipelines::Spd> spd;
+    std::shared_ptr<const pipelines::Gateway> gateway;
+  };
+  struct Sa {
+    config::EspSa config;
+    std::uint64_t cookie = 0;
+    pipelines::OutboundSlot* slot = nullptr;
+    pipelines::InboundSa* inbound = nullptr;
+    std::optional<StateStore::Fingerprint> numbers{};
+    Clock::time_point installed{};
+    bool soft_said = false;
+  };
+  // An SA whose key is made and whose numbers are reserved, not yet installed.
+  struct Prepared {
+    Sa sa;
+    std::optional<pipelines::OutboundSaParameters> out{};
+    std::optional<pipelines::InboundSaParameters> in{};
+    NumberKeeper::Grant grant{};
+  };
+  // The same for MACsec.
+  struct PreparedSecy {
+    config::SecY config;
+    struct Tx {
+      pipelines::TransmitSaSettings settings;
+      NumberKeeper::Grant grant{};
+    };
+    std::vector<Tx> tx;
+    struct Rx {
+      crypto::Sci sci;
+      std::vector<pipelines::ReceiveSaSettings> sas;
+    };
+    std::vector<Rx> rx;
+  };
+  struct Lingering {
+    Sa sa;
+    Clock::time_point until{};
+  };
+
+  LineControl(config::Line& line, Place place, LineContext context);
+  Result<void> build();
+  Result<void> make_rings();
+  Result<std::vector<Prepared>> prepare(std::vector<config::EspSa> sas);
+  Result<void> install(Prepared&& prepared);
+  void retire_sa(Sa& sa);
+  void note_sa(const config::EspSa& sa);
+  Result<std::shared_ptr<const pipelines::Spd>> build_spd(
+      const std::vector<config::Policy>& policies);
+  std::shared_ptr<const pipelines::Gateway> build_gateway(const config::Gateway& gateway);
+  void publish(std::shared_ptr<const pipelines::Spd> spd,
+               std::shared_ptr<const pipelines::Gateway> gateway, bool secure);
+  Result<PreparedSecy> prepare_secy(std::size_t port, config::SecY wanted);
+  Result<void> install_secy(std::size_t port, PreparedSecy&& prepared);
+  Sa* find_sa(const std::string& name);
+  std::string where() const { return "lines." + line_.name; }
+
+  config::Line& line_;
+  Place place_;
+  LineContext context_;
+  std::unique_ptr<pipelines::LineDirection> egress_, ingress_;
+  std::vector<rte_ring*> rings_;
+  std::vector<std::unique_ptr<pipelines::Secy>> secys_;
+  std::map<std::pair<std::size_t, std::uint8_t>, StateStore::Fingerprint> secy_numbers_;
+  std::unique_ptr<pipelines::Neighbours> neighbours_;
+  std::unique_ptr<pipelines::Sad> sad_;
+  std::map<std::string, pipelines::OutboundSlot*> slots_;  // by SA name, kept for ever
+  std::map<std::string, Sa> sas_;
+  std::vector<Lingering> lingering_;
+  std::uint64_t next_cookie_ = 1;
+  std::shared_ptr<Published> published_;
+  std::function<void(const pipelines::LineSnapshot&)> follow_;
+};
+
+}  // namespace sealwire::control

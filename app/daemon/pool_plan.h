@@ -1,0 +1,24 @@
+// How many packet buffers of which size: large enough that a frame is one segment.
+#pragma once
+
+#include <cstdint>
+
+#include "config/model.h"
+
+namespace sealwire::daemon {
+
+struct PoolPlan {
+  std::uint32_t buffers = 0;
+  std::uint16_t data_room = 0;  // octets of headroom, frame and tailroom
+  // With mbuf header, private area and the pool's own.
+  std::uint64_t octets() const { return std::uint64_t{buffers} * (data_room + 320U); }
+};
+
+// Buffers for what one port receives: its rings, what workers hold, and what waits for the control
+// thread.
+PoolPlan pool_plan(const config::Document& document, const config::Port& port);
+
+// Buffers for what a line makes itself: fragments, replies, EAPOL.
+PoolPlan line_pool_plan(const config::Document& document, const config::Line& line);
+
+}  // namespace sealwire::daemon
