@@ -277,6 +277,7 @@ void Kay::on_frame(std::span<const uint8_t> frame, Time now) {
   if (received->replaced) {
     report({.kind = EventKind::peer_replaced, .ckn = addressee->ckn(), .sci = mkpdu->basic.sci});
   }
+  if (received->new_potential) note_saks_before_us(*mkpdu);
   if (received->became_live) {
     report({.kind = EventKind::peer_live, .ckn = addressee->ckn(), .sci = mkpdu->basic.sci});
   }
@@ -552,7 +553,10 @@ void Kay::handle_distributed_sak(Participant& participant, const Mkpdu& mkpdu, T
     return;
   }
   if (find_sak(ki) != nullptr) return;
-  if (seen_key_number(ki)) return refuse_sak(participant, ki, "this SAK was used before", now);
+  if (seen_key_number(ki)) {
+    refuse_sak(participant, ki, "this SAK is not fresh", now);
+    return ask_for_fresh_sak(participant, now);
+  }
   if (!set.suite || std::find(settings_.suites.begin(), settings_.suites.end(), *set.suite) ==
                         settings_.suites.end()) {
     return refuse_sak(participant, ki, "its cipher suite is not allowed here", now);
@@ -585,17 +589,6 @@ void Kay::handle_distributed_sak(Participant& participant, const Mkpdu& mkpdu, T
   }
   auto key = participant.unwrap(set.wrapped);
   if (!key) return refuse_sak(participant, ki, key.error().message, now);
-  if (!env_.claim_sak(*key)) {
-    refuse_sak(participant, ki, "this station transmitted with it before a restart", now);
-    if (!last_claim_reset_ || now - *last_claim_reset_ >= 2 * settings_.life) {
-      last_claim_reset_ = now;
-      participant.reset_identifier(now);
-      report({.kind = EventKind::member_identifier_reset,
-              .ckn = participant.ckn(),
-              .detail = "to be given a fresh SAK"});
-    }
-    return;
-  }
   remember_key_number(ki);
   advised_ = Connect::secure;
   sak->ki = ki;
@@ -612,6 +605,30 @@ void Kay::handle_distributed_sak(Participant& participant, const Mkpdu& mkpdu, T
   saks_.push_back(std::move(sak));
 }
 
+// What a key server transmits with when we first hear of it was not made for us. After a restart it
+// may be what we transmitted with before: some key servers hand that out again (nonce reuse).
+void Kay::note_saks_before_us(const Mkpdu& mkpdu) {
+  if (!mkpdu.sak_use) return;
+  const SakUseSet& use = *mkpdu.sak_use;
+  const auto note = [&](bool tx, const Ki& ki) {
+    if (tx && ki.mi == mkpdu.basic.mi && find_sak(ki) == nullptr) remember_key_number(ki);
+  };
+  note(use.latest_tx, use.latest);
+  note(use.old_tx, use.old);
+}
+
+// A key server makes a fresh SAK for a new member, so we become one; not while a SAK carries
+// traffic.
+void Kay::ask_for_fresh_sak(Participant& participant, Time now) {
+  if (!cp_.in_use().none()) return;
+  if (last_fresh_request_ && now - *last_fresh_request_ < 2 * settings_.life) return;
+  last_fresh_request_ = now;
+  participant.reset_identifier(now);
+  report({.kind = EventKind::member_identifier_reset,
+          .ckn = participant.ckn(),
+          .detail = "to be given a fresh SAK"});
+}
+
 bool Kay::seen_key_number(const Ki& ki) const {
   const auto it = std::find_if(key_numbers_.begin(), key_numbers_.end(),
                                [&](const Ki& known) { return known.mi == ki.mi; });
@@ -619,6 +636,7 @@ bool Kay::seen_key_number(const Ki& ki) const {
 }
 
 void Kay::remember_key_number(const Ki& ki) {
+  if (seen_key_number(ki)) return;
   std::erase_if(key_numbers_, [&](const Ki& known) { return known.mi == ki.mi; });
   if (key_numbers_.size() >= kMaxKeyNumbers) key_numbers_.erase(key_numbers_.begin());
   key_numbers_.push_back(ki);

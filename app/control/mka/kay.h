@@ -139,6 +139,8 @@ class Kay final : private CpActions {
   bool nobody_takes(const Sak& sak, Time now) const;
   void handle_distributed_sak(Participant& participant, const Mkpdu& mkpdu, Time now);
   void refuse_sak(Participant& participant, const Ki& ki, std::string why, Time now);
+  void note_saks_before_us(const Mkpdu& mkpdu);
+  void ask_for_fresh_sak(Participant& participant, Time now);
   void apply_delay_protection(const Peer& peer);
   void note_key_server(Participant& participant, Time now);
   void reconcile_receive();
@@ -186,14 +188,14 @@ class Kay final : private CpActions {
   bool shut_down_ = false;
   Time now_{};
   std::optional<Time> last_distribution_;
-  std::optional<Time> last_claim_reset_;
+  std::optional<Time> last_fresh_request_;
   std::optional<Ckn> ckn_in_use_;
   Time next_sample_{};
   An last_an_{3};
   uint64_t next_serial_ = 1;
   size_t suite_choice_ = 0;
-  /// Greatest KN ever taken from each key server: a SAK whose SAs were deleted must never come back
-  /// (nonces).
+  /// Greatest KN of each key server that must not be taken (again): a SAK whose SAs were deleted,
+  /// or that was in use before we came, maybe by ourselves before a restart, would repeat nonces.
   std::vector<Ki> key_numbers_;
   MkaCounters counters_;
 };

@@ -71,10 +71,6 @@ class Environment {
   virtual bool random(std::span<uint8_t> out) = 0;
   /// Milliseconds since 1970 UTC, for key lifetimes.
   virtual int64_t wall_clock_ms() = 0;
-  /// True if no earlier run of this station ever transmitted with the SAK; remembers it durably.
-  /// Asked before a SAK that a peer distributed is installed: a key server that hands an old SAK to
-  /// a restarted station would make it repeat nonces.
-  virtual bool claim_sak(const crypto::SecretBytes& sak) = 0;
   /// Sends a complete frame (no FCS) on the uncontrolled port.
   virtual void send(std::span<const uint8_t> frame) = 0;
 };

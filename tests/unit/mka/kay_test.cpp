@@ -349,6 +349,7 @@ TEST(Kay, FiftyRekeysInARowLoseNothing) {
   pair.sim.run_for(Time{5000});
   EXPECT_EQ(pair.a().secy->switches, 51U);
   EXPECT_EQ(pair.b().secy->switches, 51U);
+  EXPECT_EQ(pair.b().count(EventKind::sak_refused), 0U);  // the same SAK said again is no news
   expect_clean(pair.sim);
 }
 
@@ -968,8 +969,6 @@ TEST(KayInterop, SakThatWasDeletedNeverComesBack) {
   ASSERT_TRUE(with.us().key_in_use());
   with.sim.run_for(Time{7000});  // the peer is silent: all is deleted
   ASSERT_FALSE(with.us().key_in_use());
-  // The disk forgot (or the SAK would be refused for that reason): the Key Number alone is enough.
-  with.us().claimed.clear();
   for (int i = 0; i < 3; ++i) {
     with.sim.run_for(Time{2100});
     with.peer.name(with.us());
@@ -1083,6 +1082,60 @@ TEST(Kay, MemberWithOurMiMakesUsTakeANewOne) {
   with.peer.send_to(with.us());
   EXPECT_NE(with.us().kay->snapshot(with.sim.now).participants[0].mi, mi);
   EXPECT_EQ(with.us().count(EventKind::member_identifier_reset), 1U);
+}
+
+TEST(Kay, PeerThatNamesAnMnAboveOursMakesUsTakeANewMi) {
+  WithScriptedPeer with(50);
+  with.make_live();
+  const auto mi = with.us().kay->snapshot(with.sim.now).participants[0].mi;
+  with.peer.name(with.us());
+  with.peer.mkpdu.live[0].mn += 1;
+  with.peer.send_to(with.us());
+  EXPECT_NE(with.us().kay->snapshot(with.sim.now).participants[0].mi, mi);
+}
+
+TEST(Kay, PeerThatStopsNamingUsIsLostThoughItIsHeard) {
+  WithScriptedPeer with(50);
+  with.make_live();
+  with.peer.mkpdu.live.clear();
+  for (int i = 0; i < 5; ++i) {
+    with.sim.run_for(Time{1000});
+    with.peer.send_to(with.us());
+  }
+  EXPECT_EQ(with.us().count(EventKind::peer_lost), 0U);
+  with.sim.run_for(Time{1000});
+  EXPECT_EQ(with.us().count(EventKind::peer_lost), 1U);
+}
+
+TEST(Kay, LateFramesOfTheMemberBeforeARestartAreRefused) {
+  WithScriptedPeer with(50);
+  with.make_live();
+  const auto before = with.peer.mkpdu;
+  with.peer.mkpdu.basic.mi[5] ^= 0xFF;  // restarted
+  with.peer.mkpdu.basic.mn = 0;
+  with.make_live();
+  EXPECT_EQ(with.us().count(EventKind::peer_replaced), 1U);
+  const auto after = with.peer.mkpdu;
+  with.peer.mkpdu = before;
+  with.peer.name(with.us());
+  with.peer.send_to(with.us());
+  EXPECT_TRUE(with.us().has(EventKind::replay, Reject::retired_member));
+  const auto peers = with.us().kay->snapshot(with.sim.now).participants[0].peers;
+  ASSERT_EQ(peers.size(), 1U);
+  EXPECT_EQ(peers[0].mi, after.basic.mi);
+}
+
+TEST(Kay, ReplayOfALostPeerIsRefused) {
+  WithScriptedPeer with(50);
+  with.make_live();
+  with.peer.name(with.us());
+  const auto last = with.peer.frame();
+  with.sim.deliver(with.us(), last);
+  with.sim.run_for(Time{6500});
+  EXPECT_EQ(with.us().count(EventKind::peer_lost), 1U);
+  with.sim.deliver(with.us(), last);
+  EXPECT_TRUE(with.us().has(EventKind::replay, Reject::replayed));
+  EXPECT_TRUE(with.us().kay->snapshot(with.sim.now).participants[0].peers.empty());
 }
 
 TEST(Kay, PeerThatNamesAnMnWeNeverSentIsNotLive) {

@@ -146,9 +146,6 @@ class Simulator {
       return true;
     }
     int64_t wall_clock_ms() override { return sim.wall_base + sim.now.count() + clock_skew; }
-    bool claim_sak(const crypto::SecretBytes& sak) override {
-      return claimed.insert(sak.fingerprint()).second;
-    }
     void send(std::span<const uint8_t> frame) override {
       ++sent;
       sim.broadcast(number, {frame.begin(), frame.end()});
@@ -174,7 +171,6 @@ class Simulator {
     std::unique_ptr<FakeSecy> secy;
     std::unique_ptr<Kay> kay;
     std::vector<Event> events;
-    std::set<Fingerprint> claimed;  ///< the state directory: survives restarts
     int64_t clock_skew = 0;
     uint64_t sent = 0;
     bool no_random = false;
