@@ -47,9 +47,10 @@ void forward_inside(const LineSnapshot& line, Packet& packet, std::uint8_t* ip,
   m->pkt_len = m->data_len;
   packet.l2_length = kEthernetLength;
   packet.l3_length = inner.header_length;
-  // A header that reads as received: the control thread gets whole frames.
-  constexpr std::uint8_t kNoMac[6] = {};
-  forward::write_layer2(ip - kEthernetLength, 0, kNoMac, inner.v6);
+  if (packet.esp_in != nullptr) {  // what was opened has no layer 2 header yet
+    constexpr std::uint8_t kNoMac[6] = {};
+    forward::write_layer2(ip - kEthernetLength, 0, kNoMac, inner.v6);
+  }
   if (line.gateway->is_own(destination))
     return forward::punt(packet, mark_of(packet, PuntReason::own), DropReason::punted);
   if (inner.ttl <= 1)

@@ -37,6 +37,13 @@ class Routes {
     return first;
   }
 
+  /// Every route, in the order of preference.
+  template <class Visit>
+  void each(Visit&& visit) const {
+    for (const Route& route : v4_) visit(route);
+    for (const Route& route : v6_) visit(route);
+  }
+
  private:
   std::vector<Route> v4_, v6_;  // longest prefix first, stable
 };

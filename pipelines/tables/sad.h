@@ -48,6 +48,8 @@ struct LifetimeLimits {
 struct UdpEncapsulation {
   std::uint16_t source_port = 4500;
   std::uint16_t destination_port = 4500;
+  std::uint32_t keepalive =
+      20'000;  // milliseconds without traffic until the slow path sends one; 0: never
 };
 
 struct OutboundSaParameters {
