@@ -63,17 +63,25 @@ std::uint32_t Lane::poll(bool receive) {
   for (std::size_t i = 0; i < used_; ++i) {
     all_crypted &= advance((*bursts_)[(first_ + i) % kBursts]);
   }
+  moved += send_ready();
+  if (receive && all_crypted && used_ < kBursts) {
+    const std::uint32_t received = receive_burst();
+    if (received != 0) moved += received + send_ready();
+  }
+  return moved;
+}
+
+// Sends own bursts, oldest first, whose turn it is.
+std::uint32_t Lane::send_ready() {
+  std::uint32_t moved = 0;
   while (used_ != 0) {
     Burst& oldest = (*bursts_)[first_];
-    if (oldest.step != BurstStep::crypted || !settings_.line->turns.may_send(oldest.ticket)) {
-      break;
-    }
+    if (oldest.step != BurstStep::crypted || !settings_.line->turns.may_send(oldest.ticket)) break;
     moved += oldest.count;
     send(oldest);
     first_ = (first_ + 1) % kBursts;
     --used_;
   }
-  if (receive && all_crypted && used_ < kBursts) moved += receive_burst();
   return moved;
 }
 

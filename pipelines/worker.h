@@ -69,6 +69,7 @@ class Lane {
   void fill(Burst& burst, const LineSnapshot& line);
   void take_injected(Burst& burst, const LineSnapshot& line);
   bool advance(Burst& burst);
+  std::uint32_t send_ready();
   void send(Burst& burst);
   void transmit(Burst& burst, std::size_t first, std::size_t count);
 

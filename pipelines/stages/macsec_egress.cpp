@@ -146,7 +146,11 @@ void build(Burst& burst) {
 
 void finish(Burst& burst) {
   for (Packet& p : burst.all()) {
-    if (p.op == kNoOp) continue;
+    if (p.op == kNoOp) {
+      // Not sealed although nothing says that it may leave so: never in clear.
+      if (to_seal(p) && (p.flags & kPacketUntagged) == 0) drop(p, DropReason::unsealed);
+      continue;
+    }
     if (burst.batch.ops[p.op].status != crypto::OpStatus::ok) {
       drop(p, DropReason::crypto_error);
       continue;

@@ -11,6 +11,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
+#include <mutex>
 
 #include "crypto/engines/openssl.h"
 
@@ -18,7 +20,7 @@ namespace sealwire::pipelines::test {
 
 namespace {
 
-constexpr unsigned kBuffers = 4095, kJumboBuffers = 511;
+constexpr unsigned kBuffers = 16383, kJumboBuffers = 511;
 
 [[noreturn]] void die(const char* what) {
   std::fprintf(stderr, "%s: %s\n", what, rte_strerror(rte_errno));
@@ -34,6 +36,7 @@ rte_ring* make_ring(unsigned slots) {
 }
 
 void drain(rte_ring* ring) {
+  if (ring == nullptr) return;
   void* m;
   while (rte_ring_dequeue(ring, &m) == 0) rte_pktmbuf_free(static_cast<rte_mbuf*>(m));
   rte_ring_free(ring);
@@ -74,19 +77,81 @@ void start_eal() {
   static_cast<void>(started);
 }
 
-rte_mempool* pool() {
+#ifdef __SANITIZE_THREAD__
+
+// A mempool whose hand-over of buffers from thread to thread ThreadSanitizer sees.
+namespace {
+struct Stock {
+  std::mutex mutex;
+  std::vector<void*> objects;
+};
+Stock& stock_of(const rte_mempool* mp) { return *static_cast<Stock*>(mp->pool_data); }
+int stock_alloc(rte_mempool* mp) {
+  mp->pool_data = new Stock;
+  return 0;
+}
+void stock_free(rte_mempool* mp) { delete &stock_of(mp); }
+int stock_put(rte_mempool* mp, void* const* objects, unsigned n) {
+  const std::lock_guard lock(stock_of(mp).mutex);
+  stock_of(mp).objects.insert(stock_of(mp).objects.end(), objects, objects + n);
+  return 0;
+}
+int stock_take(rte_mempool* mp, void** objects, unsigned n) {
+  Stock& stock = stock_of(mp);
+  const std::lock_guard lock(stock.mutex);
+  if (stock.objects.size() < n) return -ENOBUFS;
+  for (unsigned i = 0; i < n; ++i) {
+    objects[i] = stock.objects.back();
+    stock.objects.pop_back();
+  }
+  return 0;
+}
+unsigned stock_count(const rte_mempool* mp) {
+  const std::lock_guard lock(stock_of(mp).mutex);
+  return static_cast<unsigned>(stock_of(mp).objects.size());
+}
+const char* pool_ops() {
+  static const bool registered = [] {
+    rte_mempool_ops ops{};
+    std::strcpy(ops.name, "stock");
+    ops.alloc = stock_alloc;
+    ops.free = stock_free;
+    ops.enqueue = stock_put;
+    ops.dequeue = stock_take;
+    ops.get_count = stock_count;
+    if (rte_mempool_register_ops(&ops) < 0) die("rte_mempool_register_ops");
+    return true;
+  }();
+  static_cast<void>(registered);
+  return "stock";
+}
+}  // namespace
+
+#else
+
+namespace {
+const char* pool_ops() { return "ring_mp_mc"; }
+}  // namespace
+
+#endif
+
+namespace {
+rte_mempool* make_pool(const char* name, unsigned buffers, std::uint16_t room) {
   start_eal();
-  static rte_mempool* const made = rte_pktmbuf_pool_create(
-      "small", kBuffers, 0, 0, RTE_PKTMBUF_HEADROOM * 2 + 2048, SOCKET_ID_ANY);
+  rte_mempool* const made =
+      rte_pktmbuf_pool_create_by_ops(name, buffers, 0, 0, room, SOCKET_ID_ANY, pool_ops());
   if (made == nullptr) die("rte_pktmbuf_pool_create");
+  return made;
+}
+}  // namespace
+
+rte_mempool* pool() {
+  static rte_mempool* const made = make_pool("small", kBuffers, RTE_PKTMBUF_HEADROOM * 2 + 2048);
   return made;
 }
 
 rte_mempool* jumbo_pool() {
-  start_eal();
-  static rte_mempool* const made =
-      rte_pktmbuf_pool_create("jumbo", kJumboBuffers, 0, 0, 10240, SOCKET_ID_ANY);
-  if (made == nullptr) die("rte_pktmbuf_pool_create");
+  static rte_mempool* const made = make_pool("jumbo", kJumboBuffers, 10240);
   return made;
 }
 
@@ -124,13 +189,84 @@ unsigned mbufs_in_use() {
   return rte_mempool_in_use_count(pool()) + rte_mempool_in_use_count(jumbo_pool());
 }
 
+#ifdef __SANITIZE_THREAD__
+
+struct FrameQueue {
+  explicit FrameQueue(unsigned slots) : limit(slots) {}
+  ~FrameQueue() {
+    while (rte_mbuf* m = take()) rte_pktmbuf_free(m);
+  }
+  bool put(rte_mbuf* m) {
+    const std::lock_guard lock(mutex);
+    if (frames.size() >= limit) return false;
+    frames.push_back(m);
+    return true;
+  }
+  rte_mbuf* take() {
+    const std::lock_guard lock(mutex);
+    if (frames.empty()) return nullptr;
+    rte_mbuf* const m = frames.front();
+    frames.pop_front();
+    return m;
+  }
+  unsigned count() {
+    const std::lock_guard lock(mutex);
+    return static_cast<unsigned>(frames.size());
+  }
+  rte_ring* ring() {
+    if (behind == nullptr) behind = make_ring(64);
+    return behind;
+  }
+  std::mutex mutex;
+  std::deque<rte_mbuf*> frames;
+  std::size_t limit;
+  rte_ring* behind = nullptr;
+};
+
+namespace {
+std::uint16_t receive_from(void* queue, rte_mbuf** mbufs, std::uint16_t n) {
+  std::uint16_t got = 0;
+  while (got < n && (mbufs[got] = static_cast<FrameQueue*>(queue)->take()) != nullptr) ++got;
+  return got;
+}
+std::uint16_t transmit_to(void* queue, rte_mbuf** mbufs, std::uint16_t n) {
+  std::uint16_t sent = 0;
+  while (sent < n && static_cast<FrameQueue*>(queue)->put(mbufs[sent])) ++sent;
+  return sent;
+}
+}  // namespace
+
+#else
+
+struct FrameQueue {
+  explicit FrameQueue(unsigned slots) : behind(make_ring(slots)) {}
+  ~FrameQueue() { drain(behind); }
+  bool put(rte_mbuf* m) { return rte_ring_enqueue(behind, m) == 0; }
+  rte_mbuf* take() {
+    void* m;
+    return rte_ring_dequeue(behind, &m) == 0 ? static_cast<rte_mbuf*>(m) : nullptr;
+  }
+  unsigned count() { return rte_ring_count(behind); }
+  rte_ring* ring() { return behind; }
+  rte_ring* behind;
+};
+
+#endif
+
 RingPort::RingPort(unsigned queues, unsigned tx_slots) {
   start_eal();
   static int number = 0;
-  for (unsigned q = 0; q < queues; ++q) rx_.push_back(make_ring(2048));
-  tx_ = make_ring(tx_slots);
-  const int id = rte_eth_from_rings(("ring" + std::to_string(number++)).c_str(), rx_.data(), queues,
-                                    &tx_, 1, 0);
+  std::vector<rte_ring*> rings;
+  for (unsigned q = 0; q < queues; ++q) {
+    rx_.push_back(std::make_unique<FrameQueue>(2048));
+    rings.push_back(rx_.back()->ring());
+    rx_data_.push_back(rx_.back().get());
+  }
+  tx_.push_back(std::make_unique<FrameQueue>(tx_slots));
+  tx_data_.push_back(tx_.back().get());
+  rte_ring* tx_ring = tx_.back()->ring();
+  const int id = rte_eth_from_rings(("ring" + std::to_string(number++)).c_str(), rings.data(),
+                                    queues, &tx_ring, 1, 0);
   if (id < 0) die("rte_eth_from_rings");
   id_ = static_cast<std::uint16_t>(id);
   const rte_eth_conf conf{};
@@ -142,13 +278,18 @@ RingPort::RingPort(unsigned queues, unsigned tx_slots) {
   }
   if (rte_eth_tx_queue_setup(id_, 0, 0, 0, nullptr) != 0) die("tx_queue_setup");
   if (rte_eth_dev_start(id_) != 0) die("rte_eth_dev_start");
+#ifdef __SANITIZE_THREAD__
+  struct rte_eth_fp_ops& ops = rte_eth_fp_ops[id_];
+  ops.rx_pkt_burst = receive_from;
+  ops.tx_pkt_burst = transmit_to;
+  ops.rxq.data = rx_data_.data();
+  ops.txq.data = tx_data_.data();
+#endif
 }
 
 RingPort::~RingPort() {
   rte_eth_dev_stop(id_);
   rte_eth_dev_close(id_);
-  for (rte_ring* ring : rx_) drain(ring);
-  drain(tx_);
 }
 
 bool RingPort::put(const Bytes& frame, unsigned queue) {
@@ -158,14 +299,9 @@ bool RingPort::put(const Bytes& frame, unsigned queue) {
   return false;
 }
 
-bool RingPort::put_mbuf(rte_mbuf* m, unsigned queue) {
-  return rte_ring_enqueue(rx_[queue], m) == 0;
-}
+bool RingPort::put_mbuf(rte_mbuf* m, unsigned queue) { return rx_[queue]->put(m); }
 
-rte_mbuf* RingPort::take_mbuf() {
-  void* m;
-  return rte_ring_dequeue(tx_, &m) == 0 ? static_cast<rte_mbuf*>(m) : nullptr;
-}
+rte_mbuf* RingPort::take_mbuf() { return tx_[0]->take(); }
 
 std::vector<Bytes> RingPort::take() {
   std::vector<Bytes> out;
@@ -176,7 +312,7 @@ std::vector<Bytes> RingPort::take() {
   return out;
 }
 
-unsigned RingPort::waiting() const { return rte_ring_count(tx_); }
+unsigned RingPort::waiting() const { return tx_[0]->count(); }
 
 Bytes make_frame(std::size_t length, std::uint32_t seed, std::uint16_t ether_type) {
   Bytes f(length);

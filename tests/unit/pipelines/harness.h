@@ -38,7 +38,10 @@ testing::AssertionResult same(const std::vector<Bytes>& got, const std::vector<B
 // Mbufs out of their pools; a test ends with as many as it began with.
 unsigned mbufs_in_use();
 
-// A net_ring port: what is put in arrives by rx_burst, what is transmitted is taken out.
+struct FrameQueue;
+
+// A net_ring port: what is put in arrives by rx_burst, what is transmitted is taken out. Under
+// ThreadSanitizer, which does not see into DPDK's rings, the same with queues under a mutex.
 class RingPort {
  public:
   explicit RingPort(unsigned queues = 1, unsigned tx_slots = 1024);
@@ -55,8 +58,8 @@ class RingPort {
 
  private:
   std::uint16_t id_ = 0;
-  std::vector<rte_ring*> rx_;
-  rte_ring* tx_ = nullptr;
+  std::vector<std::unique_ptr<FrameQueue>> rx_, tx_;
+  std::vector<void*> rx_data_, tx_data_;
 };
 
 // A frame of `length` octets with addresses, an EtherType and a pattern that depends on `seed`.
