@@ -6,6 +6,7 @@
 #include <rte_mempool.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <map>
 #include <stdexcept>
@@ -45,14 +46,25 @@ rte_mempool* pool() {
   return made;
 }
 
-rte_mbuf* mbuf_of(const Octets& frame, rte_mempool* from) {
-  rte_mbuf* m = rte_pktmbuf_alloc(from == nullptr ? pool() : from);
-  if (m == nullptr) throw std::runtime_error("pool empty");
-  m->data_off = 256;
-  char* data = rte_pktmbuf_append(m, static_cast<std::uint16_t>(frame.size()));
-  if (data == nullptr) throw std::runtime_error("frame too long");
-  if (!frame.empty()) std::memcpy(data, frame.data(), frame.size());
-  return m;
+rte_mbuf* mbuf_of(const Octets& frame, rte_mempool* from, std::uint16_t headroom,
+                  std::size_t segment) {
+  rte_mbuf* first = nullptr;
+  for (std::size_t at = 0; first == nullptr || at < frame.size();) {
+    rte_mbuf* m = rte_pktmbuf_alloc(from == nullptr ? pool() : from);
+    if (m == nullptr) throw std::runtime_error("pool empty");
+    m->data_off = headroom;
+    const std::size_t length = segment == 0 ? frame.size() : std::min(segment, frame.size() - at);
+    char* data = rte_pktmbuf_append(m, static_cast<std::uint16_t>(length));
+    if (data == nullptr) throw std::runtime_error("frame too long");
+    if (length != 0) std::memcpy(data, frame.data() + at, length);
+    at += length;
+    if (first == nullptr) {
+      first = m;
+    } else if (rte_pktmbuf_chain(first, m) != 0) {
+      throw std::runtime_error("too many segments");
+    }
+  }
+  return first;
 }
 
 Octets octets_of(const rte_mbuf* m) {
@@ -183,7 +195,7 @@ Site::Site(int n, int p)
   snapshot.secure = true;
   snapshot.sad = &sad;
   snapshot.gateway = &gateway;
-  egress_line.pool = ingress_line.pool = pool();
+  egress_line.pool = ingress_line.pool = test::pool();
   protect_all();
 }
 
@@ -278,11 +290,12 @@ std::unique_ptr<Burst> burst_of(Site& site, LineDirection& line,
   auto burst = std::make_unique<Burst>();
   burst->direction = &line;
   burst->line = &site.snapshot;
+  burst->worker = site.worker;
   burst->flows = site.use_flows ? &site.flows : nullptr;
   for (const Octets& frame : frames) {
     Packet& p = burst->packets.at(burst->count++);
     p = Packet{};
-    p.mbuf = mbuf_of(frame);
+    p.mbuf = mbuf_of(frame, site.pool, site.headroom, site.segment);
     p.to_inside = line.direction == Direction::ingress;
   }
   return burst;

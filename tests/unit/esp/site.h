@@ -9,6 +9,7 @@
 #include <initializer_list>
 #include <memory>
 #include <optional>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -20,13 +21,20 @@
 #include "pipelines/tables/sad.h"
 #include "pipelines/tables/spd.h"
 
+namespace sealwire::pipelines {
+
+inline void PrintTo(DropReason reason, std::ostream* out) { *out << info(reason).name; }
+
+}  // namespace sealwire::pipelines
+
 namespace sealwire::pipelines::test {
 
 using Octets = std::vector<std::uint8_t>;
 
 /// A packet pool whose mbufs hold jumbo frames; EAL is up after the first call.
 rte_mempool* pool();
-rte_mbuf* mbuf_of(const Octets& frame, rte_mempool* from = nullptr);
+rte_mbuf* mbuf_of(const Octets& frame, rte_mempool* from = nullptr, std::uint16_t headroom = 256,
+                  std::size_t segment = 0);
 Octets octets_of(const rte_mbuf* m);
 
 IpAddress ip(const char* text);
@@ -117,6 +125,10 @@ class Site {
   FlowCache flows;
   LineDirection egress_line, ingress_line;
   bool use_flows = true;
+  std::uint16_t worker = 0;
+  std::uint16_t headroom = 256;      // of the frames it receives
+  std::size_t segment = 0;           // they come in segments of so many octets; 0: in one
+  rte_mempool* pool = test::pool();  // and from this pool
 
  private:
   std::vector<Outcome> finish(Burst& burst);

@@ -1,0 +1,273 @@
+// The SPD: each action does exactly what it says, both ways.
+#include <gtest/gtest.h>
+#include <rapidcheck/gtest.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "pipelines/wire/ip.h"
+#include "tests/unit/esp/site.h"
+
+namespace sealwire::pipelines::test {
+namespace {
+
+Selector from_to(const char* source, const char* destination) {
+  Selector selector;
+  if (source != nullptr) selector.source = {prefix(source)};
+  if (destination != nullptr) selector.destination = {prefix(destination)};
+  return selector;
+}
+
+PolicyRule rule(PolicyAction action, Selector selector, OutboundSlot* slot = nullptr) {
+  PolicyRule r;
+  r.action = action;
+  r.selector = std::move(selector);
+  if (slot != nullptr) r.slots = {slot};
+  return r;
+}
+
+class Policy : public ::testing::Test {
+ protected:
+  Pair pair;
+  Site& a = pair.a;
+
+  void add_routes() {
+    a.gateway = make_gateway(a.gateway.inside, a.gateway.outside,
+                             {{prefix("0.0.0.0/0"), ip("192.0.2.2"), Side::outside, 0},
+                              {prefix("10.1.0.0/16"), ip("10.1.0.10"), Side::inside, 0}},
+                             a.neighbours);
+  }
+  DropReason out(const Inner& inner) { return a.egress_one(a.from_inside(inner)).drop; }
+  DropReason in(const Inner& inner) {
+    return a.ingress_one(frame_of(packet_of(inner), a.snapshot.outside[0].mac)).drop;
+  }
+};
+
+TEST_F(Policy, ProtectBypassAndDiscardDoExactlyThatOutbound) {
+  add_routes();
+  a.set_policy({rule(PolicyAction::protect, from_to("10.1.0.0/24", "10.2.0.0/24"), a.slot),
+                rule(PolicyAction::bypass, from_to("10.1.0.0/24", "10.3.0.0/24")),
+                rule(PolicyAction::discard, from_to(nullptr, "10.4.0.0/24"))},
+               {});
+  Outcome sealed = a.egress_one(a.from_inside({}));
+  ASSERT_EQ(sealed.drop, DropReason::none);
+  EXPECT_EQ(sealed.frame[23], wire::kProtocolEsp);
+
+  Inner bypassed;
+  bypassed.destination = "10.3.0.1";
+  Outcome clear = a.egress_one(a.from_inside(bypassed));
+  ASSERT_EQ(clear.drop, DropReason::none);
+  bypassed.ttl = 63;
+  EXPECT_EQ(Octets(clear.frame.begin() + 14, clear.frame.end()), packet_of(bypassed));
+  EXPECT_EQ(0, std::memcmp(clear.frame.data(), pair.b.snapshot.outside[0].mac, 6));
+
+  EXPECT_EQ(out({.destination = "10.4.0.1"}), DropReason::policy_discard);
+  EXPECT_EQ(out({.destination = "10.5.0.1"}), DropReason::policy_discard);  // the last word
+  EXPECT_EQ(out({.source = "10.9.0.10"}), DropReason::policy_discard);
+}
+
+TEST_F(Policy, ClearInboundPacketsGetTheInboundRules) {
+  add_routes();
+  a.set_policy({}, {rule(PolicyAction::protect, from_to("10.2.0.0/24", "10.1.0.0/24")),
+                    rule(PolicyAction::bypass, from_to("10.3.0.0/24", "10.1.0.0/24")),
+                    rule(PolicyAction::discard, from_to("10.4.0.0/24", nullptr))});
+  EXPECT_EQ(in({.source = "10.2.0.20", .destination = "10.1.0.10"}), DropReason::esp_clear_inbound);
+  EXPECT_EQ(in({.source = "10.4.0.20", .destination = "10.1.0.10"}), DropReason::policy_discard);
+  EXPECT_EQ(in({.source = "10.5.0.20", .destination = "10.1.0.10"}), DropReason::policy_discard);
+  Inner inner{.source = "10.3.0.20", .destination = "10.1.0.10"};
+  Outcome passed = a.ingress_one(frame_of(packet_of(inner), a.snapshot.outside[0].mac));
+  ASSERT_EQ(passed.drop, DropReason::none);
+  EXPECT_TRUE(passed.to_inside);
+  inner.ttl = 63;
+  EXPECT_EQ(Octets(passed.frame.begin() + 14, passed.frame.end()), packet_of(inner));
+  // What the policy protects does not reach the gateway's own inside address in clear either.
+  EXPECT_EQ(in({.source = "10.2.0.20", .destination = "10.1.0.1", .protocol = 1}),
+            DropReason::esp_clear_inbound);
+}
+
+TEST_F(Policy, TheFirstOfOverlappingRulesDecides) {
+  add_routes();
+  Selector narrow = from_to(nullptr, "10.2.0.128/25");
+  Selector wide = from_to(nullptr, "10.2.0.0/24");
+  a.set_policy({rule(PolicyAction::discard, narrow), rule(PolicyAction::protect, wide, a.slot)},
+               {});
+  EXPECT_EQ(out({.destination = "10.2.0.129"}), DropReason::policy_discard);
+  EXPECT_EQ(out({.destination = "10.2.0.127"}), DropReason::none);
+  a.set_policy({rule(PolicyAction::protect, wide, a.slot), rule(PolicyAction::discard, narrow)},
+               {});
+  EXPECT_EQ(out({.destination = "10.2.0.129"}), DropReason::none);  // and the flow cache forgot
+}
+
+TEST_F(Policy, OneFieldChangedMeetsTheFinalDiscard) {
+  Selector selector = from_to("10.1.0.10/32", "10.2.0.20/32");
+  selector.protocol = 17;
+  selector.source_ports = {{1000, 1000}};
+  selector.destination_ports = {{2000, 2009}};
+  a.set_policy({rule(PolicyAction::protect, selector, a.slot)}, {});
+  EXPECT_EQ(out({}), DropReason::none);
+  EXPECT_EQ(out({.destination_port = 2009}), DropReason::none);
+  EXPECT_EQ(out({.source = "10.1.0.11"}), DropReason::policy_discard);
+  EXPECT_EQ(out({.destination = "10.2.0.21"}), DropReason::policy_discard);
+  EXPECT_EQ(out({.protocol = 6}), DropReason::policy_discard);
+  EXPECT_EQ(out({.source_port = 1001}), DropReason::policy_discard);
+  EXPECT_EQ(out({.source_port = 999}), DropReason::policy_discard);
+  EXPECT_EQ(out({.destination_port = 1999}), DropReason::policy_discard);
+  EXPECT_EQ(out({.destination_port = 2010}), DropReason::policy_discard);
+  EXPECT_EQ(out({.protocol = 1}), DropReason::policy_discard);  // has no ports
+  EXPECT_EQ(out({.source = "fd00:1::10", .destination = "fd00:2::10"}), DropReason::policy_discard);
+}
+
+TEST_F(Policy, SeveralPrefixesAndRangesOfOneRuleAllCount) {
+  Selector selector;
+  selector.source = {prefix("10.1.0.0/25"), prefix("10.1.0.192/26"), prefix("fd00:1::/64")};
+  selector.destination_ports = {{10, 20}, {30, 40}};
+  a.set_policy({rule(PolicyAction::protect, selector, a.slot)}, {});
+  for (auto port : std::initializer_list<std::uint16_t>{10, 20, 30, 40})
+    EXPECT_EQ(out({.destination_port = port}), DropReason::none);
+  for (auto port : std::initializer_list<std::uint16_t>{9, 21, 29, 41})
+    EXPECT_EQ(out({.destination_port = port}), DropReason::policy_discard);
+  EXPECT_EQ(out({.source = "10.1.0.193", .destination_port = 15}), DropReason::none);
+  EXPECT_EQ(out({.source = "10.1.0.129", .destination_port = 15}), DropReason::policy_discard);
+  EXPECT_EQ(out({.source = "fd00:1::5", .destination = "fd00:9::1", .destination_port = 15}),
+            DropReason::none);
+}
+
+TEST_F(Policy, ALaterFragmentNeverLeaksPastARuleWithPorts) {
+  add_routes();
+  Selector web = from_to(nullptr, "10.2.0.0/24");
+  web.protocol = 17;
+  web.destination_ports = {{2000, 2000}};
+  a.set_policy({rule(PolicyAction::protect, web, a.slot),
+                rule(PolicyAction::bypass, from_to(nullptr, "10.0.0.0/8"))},
+               {});
+  EXPECT_EQ(out({.fragment = 100}),
+            DropReason::policy_discard);  // could be of the protected datagram
+  EXPECT_EQ(out({.protocol = 6, .fragment = 100}), DropReason::none);  // could not
+  EXPECT_EQ(out({.destination = "10.3.0.1", .fragment = 100}), DropReason::none);
+  // The first fragment shows its ports.
+  Outcome first = a.egress_one(a.from_inside({.fragment = 0x2000}));
+  ASSERT_EQ(first.drop, DropReason::none);
+  EXPECT_EQ(first.frame[23], wire::kProtocolEsp);
+  // Behind a rule that protects all ports fragments are simply protected.
+  a.set_policy({rule(PolicyAction::protect, web, a.slot),
+                rule(PolicyAction::protect, from_to(nullptr, "10.2.0.0/24"), a.slot)},
+               {});
+  Outcome later = a.egress_one(a.from_inside({.fragment = 100}));
+  ASSERT_EQ(later.drop, DropReason::none);
+  EXPECT_EQ(later.frame[23], wire::kProtocolEsp);
+}
+
+TEST_F(Policy, AProtectRuleWithoutAnSaDropsAndNeverSendsClear) {
+  add_routes();
+  a.sad.remove(*a.slot);
+  Outcome dropped = a.egress_one(a.from_inside({}));
+  EXPECT_EQ(dropped.drop, DropReason::esp_no_sa);
+}
+
+TEST_F(Policy, SlotsOfOneRuleAreChosenByWorker) {
+  OutboundSlot* second = a.sad.make_slot();
+  TunnelOptions options;
+  ASSERT_TRUE(a.sad.install(*second, a.outbound_parameters(0x7777, options)));
+  PolicyRule r = rule(PolicyAction::protect, {}, a.slot);
+  r.slots.push_back(second);
+  a.set_policy({r}, {});
+  for (std::uint16_t worker = 0; worker < 4; ++worker) {
+    a.worker = worker;
+    Outcome sealed = a.egress_one(a.from_inside({}));
+    ASSERT_EQ(sealed.drop, DropReason::none);
+    EXPECT_EQ(wire::load_be<std::uint32_t>(sealed.frame.data() + 34),
+              worker % 2 == 0 ? 0x1001U : 0x7777U);
+  }
+}
+
+TEST(SpdBuild, RefusesWhatCannotBe) {
+  pool();
+  auto built = Spd::build({rule(PolicyAction::protect, {})}, {});
+  ASSERT_FALSE(built);
+  EXPECT_EQ(built.error().id, "SW-SPD-001");
+  Selector bad;
+  bad.source = {{IpAddress::v4(10, 0, 0, 0), 33}};
+  EXPECT_EQ(Spd::build({rule(PolicyAction::discard, bad)}, {}).error().id, "SW-SPD-002");
+  bad.source.clear();
+  bad.destination_ports = {{5, 4}};
+  EXPECT_EQ(Spd::build({}, {rule(PolicyAction::discard, bad)}).error().id, "SW-SPD-002");
+  EXPECT_TRUE(Spd::build({}, {rule(PolicyAction::protect, {})}));  // inbound: the SA shows itself
+}
+
+// A selector check written once more, the slow way.
+bool plainly_matches(const Selector& s, const PacketKey& key) {
+  auto any_prefix = [&](const std::vector<Prefix>& prefixes, const std::uint64_t(&words)[2]) {
+    if (prefixes.empty()) return true;
+    IpAddress address{key.v6, {}};
+    std::memcpy(address.octets.data(), words, 16);
+    return std::any_of(prefixes.begin(), prefixes.end(),
+                       [&](const Prefix& p) { return p.contains(address); });
+  };
+  auto any_range = [&](const std::vector<PortRange>& ranges, std::uint16_t port) {
+    auto whole = [](const PortRange& r) { return r.first == 0 && r.last == 65535; };
+    if (ranges.empty() || std::any_of(ranges.begin(), ranges.end(), whole)) return true;
+    return key.ports_known && std::any_of(ranges.begin(), ranges.end(), [&](const PortRange& r) {
+             return port >= r.first && port <= r.last;
+           });
+  };
+  return any_prefix(s.source, key.source) && any_prefix(s.destination, key.destination) &&
+         (!s.protocol || *s.protocol == key.protocol) &&
+         any_range(s.source_ports, key.source_port) &&
+         any_range(s.destination_ports, key.destination_port);
+}
+
+Prefix any_small_prefix(bool v6) {
+  Prefix p;
+  p.address.v6 = v6;
+  p.length = static_cast<std::uint8_t>(*rc::gen::inRange(0, v6 ? 65 : 33));
+  for (std::size_t i = 0; i < 4; ++i)
+    p.address.octets[i] = *rc::gen::element<std::uint8_t>(10, 11, 128, 255);
+  return p;
+}
+
+RC_GTEST_PROP(SpdProperty, LookUpFindsTheFirstMatchAndTheCacheAgrees, ()) {
+  std::vector<PolicyRule> rules;
+  const auto count = *rc::gen::inRange<std::size_t>(0, 12);
+  for (std::size_t i = 0; i < count; ++i) {
+    PolicyRule r;
+    r.action = *rc::gen::element(PolicyAction::discard, PolicyAction::bypass);
+    for (int k = *rc::gen::inRange(0, 3); k > 0; --k)
+      r.selector.source.push_back(any_small_prefix(*rc::gen::arbitrary<bool>()));
+    for (int k = *rc::gen::inRange(0, 3); k > 0; --k)
+      r.selector.destination.push_back(any_small_prefix(*rc::gen::arbitrary<bool>()));
+    if (*rc::gen::arbitrary<bool>())
+      r.selector.protocol = *rc::gen::element<std::uint8_t>(6, 17, 1);
+    if (*rc::gen::arbitrary<bool>()) {
+      auto first = *rc::gen::inRange<std::uint16_t>(0, 4);
+      r.selector.destination_ports = {
+          {first, static_cast<std::uint16_t>(first + *rc::gen::inRange(0, 3))}};
+    }
+    rules.push_back(std::move(r));
+  }
+  auto spd = Spd::build(rules, rules);
+  RC_ASSERT(spd.has_value());
+  FlowCache cache;
+  for (int i = 0; i < 40; ++i) {
+    PacketKey key{};
+    key.v6 = *rc::gen::arbitrary<bool>();
+    for (auto* words : {key.source, key.destination})
+      for (int octet = 0; octet < 4; ++octet)
+        reinterpret_cast<std::uint8_t*>(words)[octet] =
+            *rc::gen::element<std::uint8_t>(10, 11, 128, 255);
+    key.protocol = *rc::gen::element<std::uint8_t>(6, 17, 1);
+    key.ports_known = key.protocol != 1;
+    if (key.ports_known) key.destination_port = *rc::gen::inRange<std::uint16_t>(0, 7);
+    std::uint32_t expected = kFinalRule;
+    for (std::uint32_t k = 0; k < rules.size() && expected == kFinalRule; ++k) {
+      // Families: a rule whose prefixes are all of the other one matches nothing here.
+      if (plainly_matches(rules[k].selector, key)) expected = k;
+    }
+    RC_ASSERT((*spd)->outbound(key).rule == expected);
+    RC_ASSERT(cache.outbound(**spd, key).rule == expected);
+    RC_ASSERT(cache.outbound(**spd, key).rule == expected);
+    RC_ASSERT(cache.inbound(**spd, key).rule == expected);
+  }
+}
+
+}  // namespace
+}  // namespace sealwire::pipelines::test
