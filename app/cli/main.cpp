@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <cctype>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
@@ -75,6 +76,19 @@ int send_items(const std::string& socket, const std::string& method, const std::
   params["yaml"] = *text;
   crypto::wipe(text->data(), text->size());
   return call_and_print(socket, method, std::move(params), as_json);
+}
+
+int send_cak(const std::string& socket, const std::string& path, json params, bool as_json) {
+  auto text = read_items(path);
+  if (!text) return report(text.error());
+  std::string digits;
+  for (const char c : *text) {
+    if (std::isspace(static_cast<unsigned char>(c)) == 0) digits += c;
+  }
+  params["cak"] = digits;
+  crypto::wipe(text->data(), text->size());
+  crypto::wipe(digits.data(), digits.size());
+  return call_and_print(socket, "keys.add", std::move(params), as_json);
 }
 
 int run(int argc, char** argv) {
@@ -164,6 +178,57 @@ int run(int argc, char** argv) {
     json extra = json::object();
     if (!port.empty()) extra["port"] = port;
     code = send_items(socket, "secy.set", line, file, std::move(extra), as_json);
+  });
+
+  CLI::App* rekey = app.add_subcommand("rekey", "ask MKA for a fresh SAK, without a lost frame");
+  rekey->add_option("line", line, "line with MKA, whose end is the key server")->required();
+  rekey->add_option("--port", port, "outside port, when the line has several");
+  rekey->callback([&] {
+    json params = {{"line", line}};
+    if (!port.empty()) params["port"] = port;
+    code = call_and_print(socket, "rekey", std::move(params), as_json);
+  });
+
+  std::string ckn, cak_file, start, end;
+  bool fallback = false;
+  CLI::App* keys = app.add_subcommand("keys", "the CAKs of a line with MKA");
+  keys->require_subcommand(1);
+  CLI::App* keys_list = keys->add_subcommand("list", "names and lifetimes; never the CAKs");
+  keys_list->add_option("line", line, "of this line only");
+  keys_list->callback([&] {
+    json params = json::object();
+    if (!line.empty()) params["line"] = line;
+    code = show(socket, "keys", std::move(params), as_json);
+  });
+  CLI::App* keys_add = keys->add_subcommand(
+      "add", "one more CAK, until the next reload: put it in the configuration too");
+  keys_add->add_option("line", line, "line with MKA")->required();
+  keys_add->add_option("name", name, "name of the key")->required();
+  keys_add->add_option("--ckn", ckn, "its CKN, 2 to 64 hexadecimal digits")->required();
+  keys_add
+      ->add_option("--cak-file", cak_file,
+                   "file with the CAK, 32 or 64 hexadecimal digits, or - for standard input")
+      ->required();
+  keys_add->add_option("--start", start, "valid from, 2027-01-01T00:00:00Z; default: now");
+  keys_add->add_option("--end", end, "valid until; default: for ever");
+  keys_add->add_flag("--fallback", fallback, "used only when no other key works");
+  keys_add->add_option("--port", port, "outside port, when the line has several");
+  keys_add->callback([&] {
+    json params = {{"line", line}, {"name", name}, {"ckn", ckn}, {"fallback", fallback}};
+    if (!start.empty()) params["start"] = start;
+    if (!end.empty()) params["end"] = end;
+    if (!port.empty()) params["port"] = port;
+    code = send_cak(socket, cak_file, std::move(params), as_json);
+  });
+  CLI::App* keys_retire =
+      keys->add_subcommand("retire", "take a CAK out; another one takes over where there is one");
+  keys_retire->add_option("line", line, "line with MKA")->required();
+  keys_retire->add_option("name", name, "name of the key, or its CKN")->required();
+  keys_retire->add_option("--port", port, "outside port, when the line has several");
+  keys_retire->callback([&] {
+    json params = {{"line", line}, {"name", name}};
+    if (!port.empty()) params["port"] = port;
+    code = call_and_print(socket, "keys.retire", std::move(params), as_json);
   });
 
   std::string directory;

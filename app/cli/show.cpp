@@ -1,6 +1,9 @@
 #include "app/cli/show.h"
 
+#include <fmt/chrono.h>
 #include <fmt/format.h>
+
+#include <ctime>
 
 #include "app/cli/table.h"
 
@@ -97,6 +100,64 @@ std::string counters(const json& values, const std::string& indent) {
   return out;
 }
 
+std::string when(const json& value, const char* key, const char* none) {
+  const json& found = at(value, key);
+  if (!found.is_number_integer()) return none;
+  return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(found.get<std::time_t>()));
+}
+
+std::string mka(const json& result) {
+  std::string out;
+  for (const json& kay : at(result, "kays")) {
+    out += fmt::format("KaY {} of line {}: SCI {}, controlled port {}, state {}\n",
+                       text(kay, "port"), text(kay, "line"), text(kay, "sci"),
+                       text(kay, "controlled_port"), text(kay, "state"));
+    for (const json& sak : at(kay, "saks")) {
+      out += fmt::format(
+          "  SAK AN {} KN {} {}, offset {}{}{}: CKN {}, {:.0f} s old\n", text(sak, "an"),
+          text(sak, "kn"), text(sak, "suite"), text(sak, "confidentiality_offset"),
+          at(sak, "transmitting") == json(true) ? ", transmitting" : "",
+          at(sak, "receiving") == json(true) ? ", receiving" : "", text(sak, "ckn"),
+          at(sak, "age_seconds").is_number() ? at(sak, "age_seconds").get<double>() : 0);
+      if (at(sak, "transmitting") == json(true)) {
+        out += fmt::format("    nextPN {}, PN left to rekey {}, time left to rekey {}\n",
+                           count(sak, "next_pn"), count(sak, "pn_left_to_rekey"),
+                           text(kay, "time_to_rekey_seconds"));
+      }
+      for (const json& one : at(sak, "receive")) {
+        out += fmt::format("    from {}: lowestPN {}\n", text(one, "sci"), count(one, "lowest_pn"));
+      }
+    }
+    for (const json& p : at(kay, "participants")) {
+      out += fmt::format("  participant {} CKN {}: MI {} MN {}, key server {}{}{}\n",
+                         text(p, "name"), text(p, "ckn"), text(p, "mi"), text(p, "mn"),
+                         text(p, "key_server"), at(p, "elected_self") == json(true) ? " (us)" : "",
+                         at(p, "principal") == json(true) ? ", principal" : "");
+      for (const json& peer : at(p, "peers")) {
+        out += fmt::format("    {} peer {}: MI {} MN {}, priority {}, MKA {}, seen {} s ago\n",
+                           text(peer, "state"), text(peer, "sci"), text(peer, "mi"),
+                           text(peer, "mn"), text(peer, "priority"), text(peer, "version"),
+                           text(peer, "last_seen_seconds"));
+      }
+    }
+    out += counters(at(kay, "counters"), "  ");
+  }
+  return out.empty() ? "no line has MKA\n" : out;
+}
+
+std::string keys(const json& result) {
+  Table table({"KEY", "LINE", "PORT", "CKN", ">CAK OCTETS", "START", "END", "STATE"});
+  for (const json& key : at(result, "keys")) {
+    const bool in_use = at(key, "in_use") == json(true), valid = at(key, "valid") == json(true);
+    std::string state = in_use ? "in use" : valid ? "valid" : "not valid now";
+    if (at(key, "fallback") == json(true)) state += ", fallback";
+    table.add({text(key, "name"), text(key, "line"), text(key, "port"), text(key, "ckn"),
+               count(key, "cak_octets"), when(key, "start", "always"), when(key, "end", "never"),
+               state});
+  }
+  return table.text();
+}
+
 std::string secy(const json& result) {
   std::string out;
   for (const json& entry : at(result, "secys")) {
@@ -166,8 +227,9 @@ struct View {
   const char* name;
   Renderer render;
 };
-constexpr View kViews[] = {{"lines", lines}, {"ports", ports}, {"sa", sa},        {"secy", secy},
-                           {"drops", drops}, {"cores", cores}, {"crypto", crypto}};
+constexpr View kViews[] = {{"lines", lines},   {"ports", ports}, {"sa", sa},
+                           {"secy", secy},     {"drops", drops}, {"cores", cores},
+                           {"crypto", crypto}, {"mka", mka},     {"keys", keys}};
 
 }  // namespace
 

@@ -90,6 +90,7 @@ Appliance::~Appliance() {
   figures_.reset();
   workers_.clear();
   lanes_.clear();
+  kays_.clear();
   lines_.clear();
 }
 
@@ -119,6 +120,15 @@ Result<void> Appliance::build() {
     auto made = LineControl::create(line, std::move(place), {engines_, *publisher_, numbers_});
     if (!made) return tl::unexpected(made.error());
     lines_.push_back(std::move(*made));
+  }
+  for (const auto& line : lines_) {
+    for (std::size_t port = 0; port < line->secy_count(); ++port) {
+      const config::Macsec& macsec = *line->config().macsec;
+      if (config::mka_of(macsec, macsec.secys[port]) == nullptr) continue;
+      auto kay = KayRunner::create(*line, port, engines_, *publisher_);
+      if (!kay) return tl::unexpected(kay.error());
+      kays_.push_back({line.get(), port, std::move(*kay)});
+    }
   }
 
   const std::size_t count = std::max<std::size_t>(document_.system.workers.count, 1);
@@ -171,6 +181,7 @@ Result<void> Appliance::start() {
 
 bool Appliance::stop() {
   if (!running_) return true;
+  for (const KayPlace& place : kays_) place.kay->shut_down();
   for (const auto& worker : workers_) worker->stop();
   const auto end = Clock::now() + kStopPatience;
   bool ended = true;
@@ -226,6 +237,7 @@ bool Appliance::take_punted(LineControl& line) {
     any = any || n != 0;
     for (unsigned i = 0; i < n; ++i) {
       auto* const m = static_cast<rte_mbuf*>(objects[i]);
+      if (give_to_kay(line, m)) continue;
       rte_pktmbuf_free(m);
     }
   }
@@ -235,6 +247,7 @@ bool Appliance::take_punted(LineControl& line) {
 bool Appliance::tick(Clock::time_point now) {
   bool busy = false;
   for (const auto& line : lines_) busy = take_punted(*line) || busy;
+  for (const KayPlace& place : kays_) place.kay->tick(now);
   if (auto raised = numbers_.poll(now); !raised) {
     spdlog::error("{}: {}: static keys stop when their reserved numbers are used up",
                   raised.error().id, raised.error().message);
@@ -296,6 +309,7 @@ Result<json> Appliance::reload(const std::string& file) {
       }
     }
   }
+  if (auto keys = reload_keys(done); !keys) return tl::unexpected(keys.error());
   document_.lab = wanted.lab;
   if (done.empty()) done.emplace_back("nothing changed");
   for (const std::string& text : done) spdlog::info("reload: {}", text);
@@ -340,9 +354,12 @@ Result<json> Appliance::handle(ApiRequest& request, const Peer& peer) {
     }
     if (method == "show.cores") return figures_->cores();
     if (method == "show.crypto") return figures_->crypto();
+    if (method == "show.mka") return show_mka(request.params);
+    if (method == "show.keys") return show_keys(request.params);
   }
   spdlog::info("api: {} by uid {} pid {}", method, peer.uid, peer.pid);
   if (method == "reload") return reload(string_of(request.params, "file"));
+  if (method == "rekey" || method.starts_with("keys.")) return change_keys(request);
   return change(request);
 }
 

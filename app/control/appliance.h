@@ -11,6 +11,7 @@
 #include "app/control/engines.h"
 #include "app/control/figures.h"
 #include "app/control/line_control.h"
+#include "app/control/mka/kay_runner.h"
 #include "app/control/number_keeper.h"
 #include "app/control/port.h"
 #include "app/control/publisher.h"
@@ -64,6 +65,13 @@ class Appliance {
   bool take_punted(LineControl& line);
   Result<LineControl*> line_of(const nlohmann::json& params);
   Result<nlohmann::json> change(ApiRequest& request);
+  bool give_to_kay(LineControl& line, rte_mbuf* m);  // false: it is not for a KaY
+  Result<nlohmann::json> show_mka(const nlohmann::json& params);
+  Result<nlohmann::json> show_keys(const nlohmann::json& params);
+  Result<void> reload_keys(std::vector<std::string>& done);
+  Result<nlohmann::json> change_keys(ApiRequest& request);
+  // The KaYs of a line, of one of its outside ports if `port` is given.
+  Result<std::vector<KayRunner*>> kays_of(const nlohmann::json& params);
 
   config::Document document_;  // as it runs; the LineControls keep their lines up to date
   std::string config_file_;
@@ -75,6 +83,12 @@ class Appliance {
   NumberKeeper numbers_;
   Engines engines_;
   std::vector<std::unique_ptr<LineControl>> lines_;
+  struct KayPlace {
+    LineControl* line;
+    std::size_t outside_port;
+    std::unique_ptr<KayRunner> kay;
+  };
+  std::vector<KayPlace> kays_;  // of every SecY with MKA
   std::vector<std::unique_ptr<pipelines::Lane>> lanes_;
   std::vector<LaneView> lane_views_;
   std::vector<pipelines::LaneList> lane_lists_;

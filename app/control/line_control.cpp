@@ -649,10 +649,15 @@ std::vector<std::string> LineControl::needs_restart(const config::Line& wanted) 
     note(a.replay_window == b.replay_window, "macsec.replay-window");
     note(a.duplicate_bitmap == b.duplicate_bitmap, "macsec.duplicate-bitmap");
     note(a.vlan_in_clear == b.vlan_in_clear, "macsec.vlan-in-clear");
-    note(same(a.mka, b.mka), "macsec.mka");
+    // Its keys may change; the KaY takes them over without a lost frame.
+    const auto same_mka = [](const std::optional<config::Mka>& x,
+                             const std::optional<config::Mka>& y) {
+      return x.has_value() == y.has_value() && (!x || same_but_keys(*x, *y));
+    };
+    note(same_mka(a.mka, b.mka), "macsec.mka");
     for (std::size_t i = 0; i < std::min(a.secys.size(), b.secys.size()); ++i) {
       note(a.secys[i].sci == b.secys[i].sci, "macsec.sci");
-      note(same(a.secys[i].mka, b.secys[i].mka), "macsec.mka");
+      note(same_mka(a.secys[i].mka, b.secys[i].mka), "macsec.mka");
     }
   }
   return all;
@@ -703,6 +708,12 @@ Result<void> LineControl::apply(config::Line wanted, std::vector<std::string>& d
         secy->set_validate_frames(convert(wanted.macsec->validate_frames));
       }
       done.push_back(where() + ".macsec: protect-frames, validate-frames changed");
+    }
+  }
+  if (line_.macsec) {
+    line_.macsec->mka = std::move(wanted.macsec->mka);
+    for (std::size_t port = 0; port < secys_.size(); ++port) {
+      line_.macsec->secys[port].mka = std::move(wanted.macsec->secys[port].mka);
     }
   }
   line_.cleartext = wanted.cleartext;

@@ -115,7 +115,6 @@ void ControlledPort::abandon_latest() {
   timer_ = kNever;
   // The SAK before, if there is one, is still in use.
   state_ = old_.none() ? State::secured : State::retire;
-  if (!old_.none()) old_tx_ = true;
   actions_.new_info();
 }
 

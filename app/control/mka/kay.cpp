@@ -1017,6 +1017,15 @@ void Kay::report(Event event) {
   events_.report(std::move(event));
 }
 
+std::vector<KeyStatus> Kay::keys() const {
+  std::vector<KeyStatus> out;
+  for (const KeySettings& key : chain_) {
+    out.push_back({key.name, key.ckn, key.cak.size(), key.start_ms, key.end_ms, key.fallback,
+                   participant(key.ckn) != nullptr, ckn_in_use_ == key.ckn});
+  }
+  return out;
+}
+
 MkaSnapshot Kay::snapshot(Time now) const {
   MkaSnapshot out;
   out.sci = settings_.sci;

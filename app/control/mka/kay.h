@@ -83,6 +83,17 @@ struct MkaSnapshot {
   MkaCounters counters;
 };
 
+/// `sealwire keys list`.
+struct KeyStatus {
+  std::string name;
+  Ckn ckn;
+  size_t cak_length = 0;
+  int64_t start_ms = 0, end_ms = 0;
+  bool fallback = false;
+  bool valid = false;   ///< its participant runs
+  bool in_use = false;  ///< the SAK in use was agreed under it
+};
+
 class Kay final : private CpActions {
  public:
   /// All references must outlive the KaY. Blocks the port (or opens it in clear with should-secure)
@@ -112,6 +123,7 @@ class Kay final : private CpActions {
   void shut_down();
 
   MkaSnapshot snapshot(Time now) const;
+  std::vector<KeyStatus> keys() const;
   const KaySettings& settings() const { return settings_; }
 
  private:
