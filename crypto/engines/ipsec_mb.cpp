@@ -76,7 +76,8 @@ class ChaChaKey final : public AeadKey {
  public:
   ChaChaKey(Algorithm algorithm, const void* family) noexcept : AeadKey(algorithm, family) {}
   ~ChaChaKey() override { wipe(key, sizeof key); }
-  alignas(16) std::uint8_t key[32];
+  // The avx2 code loads 48 octets from here although a key has 32.
+  alignas(64) std::uint8_t key[64] = {};
 };
 
 /// CBC or NULL with HMAC. The HMAC's inner and outer states are those after the one block of padded
@@ -218,7 +219,7 @@ class IpsecMbEngine final : public SyncEngine {
       }
       case Cipher::chacha20_poly1305: {
         auto made = std::make_unique<ChaChaKey>(algorithm, family_);
-        std::memcpy(made->key, octets, sizeof made->key);
+        std::memcpy(made->key, octets, facts.cipher_key_length);
         return made;
       }
       case Cipher::aes_cbc:
