@@ -77,7 +77,15 @@ void* operator new(std::size_t size) { return take(size, 16); }
 void* operator new(std::size_t size, std::align_val_t alignment) {
   return take(size, std::max<std::size_t>(16, static_cast<std::size_t>(alignment)));
 }
+void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
+  try {
+    return take(size, 16);
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
+}
 void operator delete(void* memory) noexcept { give_back(memory); }
+void operator delete(void* memory, const std::nothrow_t&) noexcept { give_back(memory); }
 void operator delete(void* memory, std::size_t) noexcept { give_back(memory); }
 void operator delete(void* memory, std::align_val_t) noexcept { give_back(memory); }
 void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { give_back(memory); }
