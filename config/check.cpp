@@ -43,29 +43,28 @@ std::vector<std::string_view> names_of(const std::vector<T>& items) {
 
 // --- resolve -----------------------------------------------------------------------------------
 
-void split_keymat(const Line& line, EspSa& sa, Report& report) {
+void split_keymat(const Path& path, EspSa& sa, Report& report) {
   if (sa.key.bytes.empty()) return;  // not loaded, already reported
   const crypto::AlgorithmInfo& info = crypto::info(sa.algorithm);
   const std::size_t key = info.key_length(), salt = info.salt_length;
   const std::size_t length = sa.key.bytes.size();
   if (sa.salt.given()) {
     if (salt == 0) {
-      report.add(Rule::salt, sa_path(line, sa) + "salt", fmt::format("{} has no salt", info.name));
+      report.add(Rule::salt, path + "salt", fmt::format("{} has no salt", info.name));
       return;
     }
     if (length == key + salt) {
-      report.add(Rule::salt, sa_path(line, sa) + "salt",
+      report.add(Rule::salt, path + "salt",
                  fmt::format("the key already ends with the salt of {} octets", salt),
                  "one of the two");
       return;
     }
     if (!sa.salt.bytes.empty() && sa.salt.bytes.size() != salt)
-      report.add(Rule::salt, sa_path(line, sa) + "salt",
+      report.add(Rule::salt, path + "salt",
                  fmt::format("the salt has {} octets", sa.salt.bytes.size()),
                  fmt::format("{} octets", salt));
     if (length != key)
-      report.add(Rule::key_length, sa_path(line, sa) + "key",
-                 fmt::format("the key has {} octets", length),
+      report.add(Rule::key_length, path + "key", fmt::format("the key has {} octets", length),
                  fmt::format("{} octets for {} with its salt apart", key, info.name));
     return;
   }
@@ -76,8 +75,8 @@ void split_keymat(const Line& line, EspSa& sa, Report& report) {
     else if (info.auth_key_length != 0 && info.cipher_key_length != 0)
       expected += fmt::format(": {} of cipher key, then {} of authentication key",
                               info.cipher_key_length, info.auth_key_length);
-    report.add(Rule::key_length, sa_path(line, sa) + "key",
-               fmt::format("the key has {} octets", length), std::move(expected));
+    report.add(Rule::key_length, path + "key", fmt::format("the key has {} octets", length),
+               std::move(expected));
     return;
   }
   if (salt == 0) return;
@@ -93,12 +92,12 @@ Selector mirrored(const Selector& selector) {
           selector.source_ports};
 }
 
-void derive_selectors(Line& line) {
+void derive_selectors(std::vector<EspSa>& sas, const std::vector<Policy>& policies) {
   std::unordered_map<std::string_view, std::vector<const Policy*>> by_sa;
-  for (const Policy& policy : line.policies)
+  for (const Policy& policy : policies)
     if (policy.action == Action::protect && policy.direction != PolicyDirection::out)
       for (const std::string& name : policy.inbound_sa) by_sa[name].push_back(&policy);
-  for (EspSa& sa : line.sas) {
+  for (EspSa& sa : sas) {
     if (sa.direction != SaDirection::in || !sa.selectors.empty()) continue;
     const auto named = by_sa.find(sa.name);
     if (named == by_sa.end()) continue;
@@ -369,28 +368,36 @@ class NonceSpaces {
   std::map<std::pair<Fingerprint, std::uint64_t>, Path> seen_;
 };
 
+// Among the SAs of one SecY: what others send may not collide with what we send either.
+void check_secy_saks(const Line& line, const SecY& secy, Report& report) {
+  const Path path = secy_path(line, secy, report);
+  NonceSpaces spaces(is_xpn(line.macsec->suite), report);
+  for (const MacsecSa& sa : secy.tx)
+    spaces.add(sa, secy.sci.value_or(0), path + "tx" + "sas" + std::to_string(sa.an));
+  for (const ReceiveChannel& rx : secy.rx)
+    for (const MacsecSa& sa : rx.sas)
+      spaces.add(sa, rx.sci, path + "rx" + rx.name + "sas" + std::to_string(sa.an));
+}
+
 void check_saks(const Document& document, Report& report) {
-  NonceSpaces all_sent(false, report), all_sent_xpn(true, report);
+  // Across SecYs only what is sent counts: the two ends of a link may be in one document.
+  NonceSpaces sent(false, report), sent_xpn(true, report);
   for (const Line& line : document.lines) {
     if (!line.macsec) continue;
     const bool xpn = is_xpn(line.macsec->suite);
     for (const SecY& secy : line.macsec->secys) {
+      check_secy_saks(line, secy, report);
       const Path path = secy_path(line, secy, report);
-      const std::uint64_t own = secy.sci.value_or(0);
-      NonceSpaces received(xpn, report);
-      // What others send us may not collide with what we send under the same key either.
-      if (xpn)
-        for (const MacsecSa& sa : secy.tx)
-          if (std::none_of(secy.tx.begin(), secy.tx.end(), [&](const MacsecSa& before) {
-                return before.an < sa.an && before.ssci == sa.ssci &&
-                       before.key.bytes.equal(sa.key.bytes);
-              }))
-            received.add(sa, own, path + "tx" + "sas" + std::to_string(sa.an));
-      for (const ReceiveChannel& rx : secy.rx)
-        for (const MacsecSa& sa : rx.sas)
-          received.add(sa, rx.sci, path + "rx" + rx.name + "sas" + std::to_string(sa.an));
-      for (const MacsecSa& sa : secy.tx)
-        (xpn ? all_sent_xpn : all_sent).add(sa, own, path + "tx" + "sas" + std::to_string(sa.an));
+      for (const MacsecSa& sa : secy.tx) {
+        // Within the SecY it has just been said.
+        const bool repeated = std::any_of(secy.tx.begin(), secy.tx.end(), [&](const auto& other) {
+          return other.an < sa.an && other.key.bytes.equal(sa.key.bytes) &&
+                 (!xpn || other.ssci == sa.ssci);
+        });
+        if (!repeated)
+          (xpn ? sent_xpn : sent)
+              .add(sa, secy.sci.value_or(0), path + "tx" + "sas" + std::to_string(sa.an));
+      }
     }
   }
 }
@@ -560,20 +567,31 @@ void check_macsec(const Document& document, const Line& line, Report& report) {
 
 // --- check: ESP ----------------------------------------------------------------------------------
 
-void check_esp_keys(const Document& document, Report& report) {
-  // key, salt -> where; also against MACsec: one AES key serves one purpose.
-  std::map<std::pair<Fingerprint, Fingerprint>, std::string> seen;
-  for (const Line& line : document.lines)
-    for (const EspSa& sa : line.sas) {
-      if (sa.key.bytes.empty()) continue;
-      const auto [other, fresh] =
-          seen.emplace(std::pair{sa.key.bytes.fingerprint(), sa.salt.bytes.fingerprint()},
-                       to_string(sa_path(line, sa)));
-      if (!fresh)
-        report.add(Rule::same_key, sa_path(line, sa) + "key",
-                   fmt::format("{} has the same key and salt", other->second), "a key of its own");
-    }
-}
+// Key and salt of every ESP SA seen so far.
+class EspKeys {
+ public:
+  explicit EspKeys(Report& report) : report_(report) {}
+
+  void add(const EspSa& sa, std::string place) { insert(sa, std::move(place)); }
+
+  void check(const EspSa& sa, const Path& path) {
+    const auto [other, fresh] = insert(sa, to_string(path));
+    if (!fresh)
+      report_.add(Rule::same_key, path + "key", fmt::format("{} has the same key and salt", other),
+                  "a key of its own");
+  }
+
+ private:
+  std::pair<std::string, bool> insert(const EspSa& sa, std::string place) {
+    if (sa.key.bytes.empty()) return {{}, true};
+    const auto [at, fresh] = seen_.emplace(
+        std::pair{sa.key.bytes.fingerprint(), sa.salt.bytes.fingerprint()}, std::move(place));
+    return {at->second, fresh};
+  }
+
+  Report& report_;
+  std::map<std::pair<Fingerprint, Fingerprint>, std::string> seen_;
+};
 
 void check_esp_sa(const Line& line, const EspSa& sa, Report& report) {
   const Path path = sa_path(line, sa);
@@ -649,22 +667,18 @@ void check_endpoints(const Line& line, const EspSa& sa, Report& report) {
              "an address under gateway.addresses");
 }
 
-void check_spis(const Line& line, Report& report) {
+void check_spis(const Line& line, const std::vector<const EspSa*>& others, Report& report) {
   std::unordered_map<std::uint32_t, const EspSa*> inbound;
   std::map<std::pair<std::uint32_t, IpAddress>, const EspSa*> outbound;
-  for (const EspSa& sa : line.sas) {
-    const auto [fresh, other] = [&]() -> std::pair<bool, const EspSa*> {
-      if (sa.direction == SaDirection::in) {
-        const auto [at, is_new] = inbound.emplace(sa.spi, &sa);
-        return {is_new, at->second};
-      }
-      const auto [at, is_new] = outbound.emplace(std::pair{sa.spi, sa.destination}, &sa);
-      return {is_new, at->second};
-    }();
-    if (!fresh && sa.spi != 0)
+  const auto insert = [&](const EspSa& sa) -> const EspSa* {
+    if (sa.direction == SaDirection::in) return inbound.emplace(sa.spi, &sa).first->second;
+    return outbound.emplace(std::pair{sa.spi, sa.destination}, &sa).first->second;
+  };
+  for (const EspSa* other : others) insert(*other);
+  for (const EspSa& sa : line.sas)
+    if (const EspSa* other = insert(sa); other != &sa && sa.spi != 0)
       report.add(Rule::same_spi, sa_path(line, sa) + "spi",
                  fmt::format("SA {} has the same SPI", other->name), "another SPI");
-  }
 }
 
 bool has_ports(std::uint8_t protocol) {
@@ -701,8 +715,8 @@ void check_selector(const Selector& selector, const Path& path, Report& report) 
 
 using SaIndex = std::unordered_map<std::string_view, const EspSa*>;
 
-void check_policy_sas(const Line& line, const Policy& policy, const SaIndex& index,
-                      Report& report) {
+void check_policy_sas(const Line& line, const Policy& policy, const std::vector<EspSa>& sas,
+                      const SaIndex& index, Report& report) {
   const Path path = policy_path(line, policy);
   for (const SaDirection direction : {SaDirection::out, SaDirection::in}) {
     const bool out = direction == SaDirection::out;
@@ -725,7 +739,7 @@ void check_policy_sas(const Line& line, const Policy& policy, const SaIndex& ind
       const auto found = index.find(names[i]);
       if (found == index.end())
         report.add(Rule::unknown_sa, where, fmt::format("there is no SA {}", quote(names[i])),
-                   "an SA of this line", nearest(names[i], names_of(line.sas)));
+                   "an SA of this line", nearest(names[i], names_of(sas)));
       else if (found->second->direction != direction)
         report.add(Rule::sa_direction, where,
                    fmt::format("SA {} is {}", names[i], out ? "inbound" : "outbound"),
@@ -761,13 +775,15 @@ bool hides(const Policy& earlier, const Policy& later) {
          covers(a.destination_ports, b.destination_ports);
 }
 
-void check_policies(const Line& line, Report& report) {
+}  // namespace
+
+void check_policies(const Line& line, const std::vector<EspSa>& sas, Report& report) {
   SaIndex index;
-  for (const EspSa& sa : line.sas) index.emplace(sa.name, &sa);
+  for (const EspSa& sa : sas) index.emplace(sa.name, &sa);
   std::unordered_set<std::string_view> named;
   for (const Policy& policy : line.policies) {
     const Path path = policy_path(line, policy);
-    check_policy_sas(line, policy, index, report);
+    check_policy_sas(line, policy, sas, index, report);
     check_selector(policy.selector, path, report);
     named.insert(policy.sa.begin(), policy.sa.end());
     if (policy.action == Action::bypass && !line.has(Stage::macsec) && !policy.cleartext &&
@@ -793,22 +809,35 @@ void check_policies(const Line& line, Report& report) {
       report.add(Rule::unused_sa, sa.where, sa_path(line, sa), "no policy uses this SA");
 }
 
+void check_sas(const Line& line, const std::vector<const EspSa*>& same_line,
+               const std::vector<const EspSa*>& others, Report& report) {
+  for (const EspSa& sa : line.sas) {
+    check_esp_sa(line, sa, report);
+    check_endpoints(line, sa, report);
+    const Path selectors = sa_path(line, sa) + "selectors";
+    if (report.given(selectors))
+      for (std::size_t i = 0; i < sa.selectors.size(); ++i)
+        check_selector(sa.selectors[i], selectors + fmt::format("[{}]", i), report);
+  }
+  check_spis(line, same_line, report);
+  if (same_line.empty() && others.empty())
+    return;  // a whole document compares all its keys at once
+  EspKeys keys(report);
+  for (const auto* list : {&same_line, &others})
+    for (const EspSa* sa : *list) keys.add(*sa, fmt::format("SA {}", sa->name));
+  for (const EspSa& sa : line.sas) keys.check(sa, sa_path(line, sa));
+}
+
+namespace {
+
 void check_esp(const Document& document, const Line& line, Report& report) {
   if (!line.sas.empty() && !document.lab)
     report.add(Rule::static_keys, line_path(line) + "esp" + "sas",
                fmt::format("{} static SAs stand in a configuration that is not lab: true",
                            line.sas.size()),
                "keys from IKE");
-  for (const EspSa& sa : line.sas) {
-    check_esp_sa(line, sa, report);
-    check_endpoints(line, sa, report);
-    for (std::size_t i = 0; i < sa.selectors.size(); ++i)
-      if (report.given(sa_path(line, sa) + "selectors"))
-        check_selector(sa.selectors[i], sa_path(line, sa) + "selectors" + fmt::format("[{}]", i),
-                       report);
-  }
-  check_spis(line, report);
-  check_policies(line, report);
+  check_sas(line, {}, {}, report);
+  check_policies(line, line.sas, report);
 }
 
 // --- check: gateway ------------------------------------------------------------------------------
@@ -1012,6 +1041,31 @@ void check_lab(const Document& document, Report& report) {
 
 }  // namespace
 
+void check_secy(const Document& running, const Line& line, const SecY& secy, Report& report) {
+  const Macsec& macsec = *line.macsec;
+  const bool xpn = is_xpn(macsec.suite);
+  const Path path = secy_path(line, secy, report);
+  check_static_secy(macsec, secy, path, report);
+  if (secy.sci) check_sci(*secy.sci, path + "sci", report);
+  check_secy_saks(line, secy, report);
+  for (const Line& other : running.lines) {
+    if (!other.macsec || is_xpn(other.macsec->suite) != xpn) continue;
+    for (const SecY& there : other.macsec->secys) {
+      if (other.name == line.name && there.port == secy.port) continue;
+      if (secy.sci && there.sci == secy.sci)
+        report.add(Rule::same_sci, path + "sci",
+                   fmt::format("a SecY of line {} has the same SCI", other.name));
+      for (const MacsecSa& sa : secy.tx)
+        for (const MacsecSa& used : there.tx)
+          if (used.key.bytes.equal(sa.key.bytes) &&
+              (xpn ? used.ssci == sa.ssci : there.sci == secy.sci))
+            report.add(Rule::same_sak, path + "tx" + "sas" + std::to_string(sa.an) + "key",
+                       fmt::format("a SecY of line {} sends with the same key", other.name),
+                       "a key of its own");
+    }
+  }
+}
+
 std::uint16_t macsec_overhead(const Macsec& macsec) {
   constexpr std::uint16_t kSecTagAndIcv = 24, kSci = 8;
   return static_cast<std::uint16_t>(kSecTagAndIcv + (macsec.include_sci ? kSci : 0));
@@ -1022,11 +1076,17 @@ Path secy_path(const Line& line, const SecY& secy, const Report& report) {
   return report.given(path + "secys") ? path + "secys" + secy.port : path;
 }
 
+void resolve_sas(std::vector<EspSa>& sas, const std::vector<Policy>& policies,
+                 std::string_view line, Report& report) {
+  for (EspSa& sa : sas)
+    split_keymat({"lines", std::string(line), "esp", "sas", sa.name}, sa, report);
+  derive_selectors(sas, policies);
+}
+
 void resolve(Document& document, Report& report) {
   for (Port& port : document.ports) port.pci = is_pci(port.device);
   for (Line& line : document.lines) {
-    for (EspSa& sa : line.sas) split_keymat(line, sa, report);
-    derive_selectors(line);
+    resolve_sas(line.sas, line.policies, line.name, report);
     if (line.macsec) resolve_macsec(line, report);
   }
 }
@@ -1042,7 +1102,9 @@ void check(const Document& document, Report& report) {
   check_lines(document, report);
   check_saks(document, report);
   check_own_scis(document, report);
-  check_esp_keys(document, report);
+  EspKeys keys(report);
+  for (const Line& line : document.lines)
+    for (const EspSa& sa : line.sas) keys.check(sa, sa_path(line, sa));
   check_lab(document, report);
 }
 

@@ -12,6 +12,22 @@ namespace sealwire::config {
 // the way.
 void resolve(Document& document, Report& report);
 
+// For SAs that come alone: splits KEYMAT; inbound SAs without selectors take those of `policies`
+// that name them.
+void resolve_sas(std::vector<EspSa>& sas, const std::vector<Policy>& policies,
+                 std::string_view line, Report& report);
+
+// The rules of SAs, with line.sas beside `others`: the SAs that stay, of the line (`same_line`) and
+// of the other lines.
+void check_sas(const Line& line, const std::vector<const EspSa*>& same_line,
+               const std::vector<const EspSa*>& others, Report& report);
+
+// The rules of line.policies, which may name `sas`.
+void check_policies(const Line& line, const std::vector<EspSa>& sas, Report& report);
+
+// The rules of static SAs, for one SecY of the line; its SAKs also against `running`.
+void check_secy(const Document& running, const Line& line, const SecY& secy, Report& report);
+
 // Reports every rule that the resolved document breaks, and the warnings.
 void check(const Document& document, Report& report);
 

@@ -275,6 +275,8 @@ KeyOf<SecY> by_outside_port() {
           }};
 }
 
+}  // namespace
+
 const MapType& secy_type() {
   static const MapType type =
       Fields<SecY>("secy", "What differs from one outside port to the next.")
@@ -287,6 +289,8 @@ const MapType& secy_type() {
           .build();
   return type;
 }
+
+namespace {
 
 // The short form: a line with one outside port gives its SecY's keys in the section itself.
 SecY& only_secy(Macsec& macsec) {
@@ -497,6 +501,8 @@ const MapType& policy_type() {
   return type;
 }
 
+}  // namespace
+
 const MapType& esp_type() {
   static const MapType type =
       Fields<Line>("esp", "IPsec ESP in tunnel mode (RFC 4303).")
@@ -506,6 +512,8 @@ const MapType& esp_type() {
           .build();
   return type;
 }
+
+namespace {
 
 // --- gateway -----------------------------------------------------------------------------------
 

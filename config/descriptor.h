@@ -56,6 +56,10 @@ struct MapType {
 // The whole document; target of its fields is Document.
 const MapType& document_type();
 
+// Parts of it that also come alone: `esp` of a Line, and one of `secys`.
+const MapType& esp_type();
+const MapType& secy_type();
+
 // Reads a mapping: unknown and duplicate keys, required ones, then every field.
 void read_map(ReadContext& context, const MapType& type, void* target, const Node& node,
               Position where);

@@ -26,13 +26,6 @@ Loaded unreadable(const std::string& path, std::string message) {
   return loaded;
 }
 
-// Inline keys of labs must not stay behind in freed memory.
-void wipe(Node& node) {
-  if (!node.text.empty()) crypto::wipe(node.text.data(), node.text.size());
-  for (Node& item : node.items) wipe(item);
-  for (NodeEntry& entry : node.entries) wipe(entry.value);
-}
-
 bool says_lab(const Node& root) {
   const NodeEntry* lab = root.find("lab");
   return lab != nullptr && lab->value.is_scalar() && !lab->value.quoted &&

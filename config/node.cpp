@@ -132,6 +132,12 @@ const NodeEntry* Node::find(std::string_view key) const {
   return nullptr;
 }
 
+void wipe(Node& node) {
+  if (!node.text.empty()) crypto::wipe(node.text.data(), node.text.size());
+  for (Node& item : node.items) wipe(item);
+  for (NodeEntry& entry : node.entries) wipe(entry.value);
+}
+
 Tree parse_yaml(std::string_view text) {
   Tree tree;
   Builder builder(tree);

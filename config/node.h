@@ -46,6 +46,9 @@ struct Tree {
   std::vector<TreeProblem> problems;
 };
 
+// Overwrites every scalar: inline keys must not stay behind in freed memory.
+void wipe(Node& node);
+
 // Never throws. With a syntax error the tree holds what came before it.
 Tree parse_yaml(std::string_view text);
 
