@@ -19,6 +19,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <vector>
 
 #include "crypto/algorithm.h"
@@ -81,6 +82,7 @@ enum class Idle : std::uint8_t { automatic, spin, sleep };
 enum class LogLevel : std::uint8_t { trace, debug, info, warning, error };
 
 struct System {
+  Position where{};
   Cores workers{};
   std::optional<std::uint16_t> control_core{};  // lcore of the control thread; unset: any
   Hugepages hugepages = Hugepages::automatic;
@@ -92,7 +94,15 @@ struct System {
   LogLevel log_level = LogLevel::info;
   bool eal_log = false;                 // let EAL's own messages through
   std::vector<std::string> eal_args{};  // appended to EAL's arguments as they are
-  bool operator==(const System&) const = default;
+
+  // Positions do not count.
+  bool operator==(const System& other) const {
+    const auto all = [](const System& s) {
+      return std::tie(s.workers, s.control_core, s.hugepages, s.memory, s.idle, s.api_socket,
+                      s.state_directory, s.dpdk_telemetry, s.log_level, s.eal_log, s.eal_args);
+    };
+    return all(*this) == all(other);
+  }
 };
 
 // --- ports -----------------------------------------------------------------------------------

@@ -10,6 +10,7 @@
 #include <iterator>
 #include <string>
 
+#include "app/cli/check.h"
 #include "app/cli/client.h"
 #include "app/cli/doctor.h"
 #include "app/cli/show.h"
@@ -248,6 +249,17 @@ int run(int argc, char** argv) {
     } else {
       fmt::print("{}: ready\n", directory);
     }
+  });
+
+  CheckOptions check_options;
+  CLI::App* check = app.add_subcommand("check", "find every mistake in a configuration");
+  check->add_option("file", check_options.file, "the configuration");
+  check->add_flag("--host", check_options.host, "also whether this host has its cores and devices");
+  check->add_flag("--print-schema", check_options.print_schema, "the JSON Schema, for editors");
+  check->add_flag("--print-reference", check_options.print_reference, "the reference, in Markdown");
+  check->callback([&] {
+    check_options.as_json = as_json;
+    code = check_command(check_options);
   });
 
   CLI::App* doctor_command = app.add_subcommand(

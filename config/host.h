@@ -1,0 +1,31 @@
+#pragma once
+
+// The rules that need this host: `sealwire check --host` and the daemon at its start.
+
+#include <cstdint>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "config/load.h"
+#include "config/model.h"
+
+namespace sealwire::config {
+
+// What is known of a host. Tests make their own; host_facts() asks the system.
+struct HostFacts {
+  std::set<std::uint16_t> lcores;       // online logical cores
+  std::set<std::string> pci_devices;    // "0000:3b:00.0"
+  bool state_directory_exists = false;  // of the document in question
+  bool state_directory_open = false;    // group or others have access
+};
+
+// Reads /sys and the state directory's mode. `sys` is "/sys" but in tests.
+HostFacts host_facts(const Document& document, const std::string& sys = "/sys");
+
+// Adds what does not hold here, with positions of the file when they are known. A document with
+// mistakes is not to be checked.
+std::vector<Mistake> check_host(const Document& document, const HostFacts& facts,
+                                const std::string& file);
+
+}  // namespace sealwire::config
