@@ -21,8 +21,8 @@ std::string_view kind_name(const Node& node) {
 }
 
 void report_wrong_type(ReadContext& context, const NodeEntry& entry, const std::string& expected) {
-  const bool block = entry.value.is_mapping() || entry.value.is_sequence();
-  context.report.add(Rule::wrong_type, block ? entry.position : entry.value.position, context.path,
+  context.report.add(Rule::wrong_type,
+                     entry.value.is_scalar() ? entry.value.position : entry.position, context.path,
                      fmt::format("{} stands here", kind_name(entry.value)), expected);
 }
 
