@@ -9,11 +9,14 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <set>
+#include <array>
 #include <thread>
 #include <utility>
 
-#include "app/control/same.h"
+#include "app/control/telemetry.h"
+#include "config/diff.h"
+#include "config/fragment.h"
+#include "crypto/secret_bytes.h"
 #include "pipelines/mark.h"
 
 namespace sealwire::control {
@@ -60,6 +63,26 @@ std::string string_of(const json& params, const char* key) {
   return found != params.end() && found->is_string() ? found->get<std::string>() : std::string();
 }
 
+std::uint64_t milliseconds(Clock::time_point now) {
+  return static_cast<std::uint64_t>(
+      std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch()).count());
+}
+
+std::unique_ptr<GatewaySlowPath> make_slow_path(LineControl& line) {
+  if (!line.config().is_gateway()) return nullptr;
+  SlowPathSettings settings;
+  settings.neighbours = &line.neighbours();
+  settings.sad = line.sad();
+  settings.egress_inject = line.direction(Direction::egress).inject;
+  settings.ingress_inject = line.direction(Direction::ingress).inject;
+  settings.pool = line.place().pool;
+  auto made = std::make_unique<GatewaySlowPath>(std::move(settings));
+  line.on_publish([path = made.get()](const pipelines::LineSnapshot& snapshot) {
+    path->update(snapshot, milliseconds(Clock::now()));
+  });
+  return made;
+}
+
 tl::unexpected<Error> config_error(const std::vector<config::Mistake>& mistakes) {
   std::string text;
   for (const config::Mistake& mistake : mistakes) {
@@ -78,7 +101,8 @@ Appliance::Appliance(Setup setup)
       load_(std::move(setup.load)),
       publisher_(
           std::make_unique<Publisher>(std::max<std::uint32_t>(document_.system.workers.count, 1))),
-      numbers_(setup.store) {}
+      numbers_(setup.store),
+      engines_(std::max<std::size_t>(document_.system.workers.count, 1)) {}
 
 Result<std::unique_ptr<Appliance>> Appliance::create(Setup setup) {
   std::unique_ptr<Appliance> appliance(new Appliance(std::move(setup)));
@@ -87,10 +111,12 @@ Result<std::unique_ptr<Appliance>> Appliance::create(Setup setup) {
 }
 
 Appliance::~Appliance() {
+  Telemetry::stop();
   figures_.reset();
   workers_.clear();
   lanes_.clear();
   kays_.clear();
+  slow_paths_.clear();
   lines_.clear();
 }
 
@@ -120,6 +146,7 @@ Result<void> Appliance::build() {
     auto made = LineControl::create(line, std::move(place), {engines_, *publisher_, numbers_});
     if (!made) return tl::unexpected(made.error());
     lines_.push_back(std::move(*made));
+    slow_paths_.push_back(make_slow_path(*lines_.back()));
   }
   for (const auto& line : lines_) {
     for (std::size_t port = 0; port < line->secy_count(); ++port) {
@@ -167,6 +194,9 @@ Result<void> Appliance::start() {
       return fail("SW-CTL-005", fmt::format("worker {} cannot start on lcore {}", i, lcore),
                   "leave --lcores out of system.eal-args");
     }
+  }
+  if (document_.system.dpdk_telemetry) {
+    if (auto started = Telemetry::start(); !started) spdlog::warn("{}", started.error().message);
   }
   running_ = true;
   const auto end = Clock::now() + kStopPatience;
@@ -228,7 +258,9 @@ void Appliance::look_after_workers(Clock::time_point) {
   for (std::size_t i = 0; i < lines_.size(); ++i) lines_[i]->set_secure(secure[i]);
 }
 
-bool Appliance::take_punted(LineControl& line) {
+bool Appliance::take_punted(std::size_t index, std::uint64_t now) {
+  LineControl& line = *lines_[index];
+  GatewaySlowPath* const slow = slow_paths_[index].get();
   bool any = false;
   for (const Direction direction : {Direction::egress, Direction::ingress}) {
     void* objects[kPuntBurst];
@@ -238,7 +270,13 @@ bool Appliance::take_punted(LineControl& line) {
     for (unsigned i = 0; i < n; ++i) {
       auto* const m = static_cast<rte_mbuf*>(objects[i]);
       if (give_to_kay(line, m)) continue;
-      rte_pktmbuf_free(m);
+      const auto mark = pipelines::get_mark<pipelines::PuntMark>(m);
+      if (slow != nullptr && mark.magic == pipelines::PuntMark::kMagic &&
+          mark.reason != pipelines::PuntReason::eapol) {
+        slow->take(m, now);
+      } else {
+        rte_pktmbuf_free(m);
+      }
     }
   }
   return any;
@@ -246,7 +284,8 @@ bool Appliance::take_punted(LineControl& line) {
 
 bool Appliance::tick(Clock::time_point now) {
   bool busy = false;
-  for (const auto& line : lines_) busy = take_punted(*line) || busy;
+  const std::uint64_t now_ms = milliseconds(now);
+  for (std::size_t i = 0; i < lines_.size(); ++i) busy = take_punted(i, now_ms) || busy;
   for (const KayPlace& place : kays_) place.kay->tick(now);
   if (auto raised = numbers_.poll(now); !raised) {
     spdlog::error("{}: {}: static keys stop when their reserved numbers are used up",
@@ -259,10 +298,14 @@ bool Appliance::tick(Clock::time_point now) {
     for (const auto& line : lines_) {
       line->tick(now, [](const std::string& text) { spdlog::warn("{}", text); });
     }
+    for (const auto& path : slow_paths_) {
+      if (path) path->tick(now_ms);
+    }
   }
   if (now >= next_second_) {
     next_second_ = now + 1s;
     figures_->sample(now);
+    if (document_.system.dpdk_telemetry) Telemetry::update(*figures_);
   }
   return busy;
 }
@@ -277,23 +320,18 @@ Result<json> Appliance::reload(const std::string& file) {
 
   config::Document& wanted = loaded.document;
   std::vector<std::string> restart;
-  if (!(wanted.system == document_.system)) restart.emplace_back("system");
-  if (!same(wanted.ports, document_.ports)) restart.emplace_back("ports");
-  std::vector<std::string> names, wanted_names;
-  for (const config::Line& line : document_.lines) names.push_back(line.name);
-  for (const config::Line& line : wanted.lines) wanted_names.push_back(line.name);
-  for (const std::string& name : wanted_names) {
-    if (std::find(names.begin(), names.end(), name) == names.end())
-      restart.push_back("lines." + name);
+  for (const config::Difference& change : config::diff(document_, wanted).needs_restart) {
+    restart.push_back(config::to_string(change));
   }
-  for (std::size_t i = 0; i < names.size(); ++i) {
-    const config::Line* const line = config::find(wanted.lines, names[i]);
-    if (line == nullptr) {
-      restart.push_back("lines." + names[i]);
-      continue;
+  std::vector<std::string> names;
+  for (std::size_t i = 0; i < document_.lines.size(); ++i) {
+    names.push_back(document_.lines[i].name);
+    if (const config::Line* const line = config::find(wanted.lines, names[i]); line != nullptr) {
+      for (std::string& setting : lines_[i]->needs_restart(*line)) {
+        // The rest is in the difference already.
+        if (setting.find(".macsec.") != std::string::npos) restart.push_back(std::move(setting));
+      }
     }
-    for (std::string& path_text : lines_[i]->needs_restart(*line))
-      restart.push_back(std::move(path_text));
   }
   if (!restart.empty()) {
     return fail("SW-CTL-020",
@@ -316,7 +354,7 @@ Result<json> Appliance::reload(const std::string& file) {
   return json{{"done", done}, {"warnings", warnings}};
 }
 
-Result<LineControl*> Appliance::line_of(const json& params) {
+Result<LineControl*> Appliance::line_of(const json& params) const {
   const std::string name = string_of(params, "line");
   for (const auto& line : lines_) {
     if (line->config().name == name) return line.get();
@@ -327,15 +365,71 @@ Result<LineControl*> Appliance::line_of(const json& params) {
               fmt::format("lines are {}", fmt::join(names, ", ")));
 }
 
+// What the request writes down, as YAML: the `yaml` text of the command line, or the JSON of other
+// programs, which is YAML as it stands.
 Result<json> Appliance::change(ApiRequest& request) {
-  auto line = line_of(request.params);
-  if (!line) return tl::unexpected(line.error());
-  if (request.method == "sa.remove") {
-    const std::string name = string_of(request.params, "name");
-    if (auto removed = (*line)->remove_sa(name); !removed) return tl::unexpected(removed.error());
-    return json{{"done", {name + ": removed"}}};
+  json& params = request.params;
+  auto found = line_of(params);
+  if (!found) return tl::unexpected(found.error());
+  LineControl& line = **found;
+  const std::string name = line.config().name;
+  const std::string& method = request.method;
+  if (method == "sa.remove") {
+    const std::string sa = string_of(params, "name");
+    if (auto removed = line.remove_sa(sa); !removed) return tl::unexpected(removed.error());
+    return json{{"done", {fmt::format("lines.{}.esp.sas.{}: removed", name, sa)}}};
   }
-  return fail("SW-API-007", "no method " + request.method, "see docs/reference/api.md");
+  const char* const kItems = method == "policy.set" ? "policies"
+                             : method == "secy.set" ? "secy"
+                                                    : "sas";
+  std::string text = string_of(params, "yaml");
+  if (const auto items = params.find(kItems); text.empty() && items != params.end()) {
+    text = items->dump();
+  }
+  const auto wipe = [&text] { crypto::wipe(text.data(), text.size()); };
+  if (text.empty()) {
+    return fail("SW-API-009", fmt::format("{}: neither {} nor yaml given", method, kItems),
+                "see docs/reference/api.md");
+  }
+  json done = json::array(), warnings = json::array();
+  const auto finish = [&](const config::Fragment& fragment) -> Result<void> {
+    wipe();
+    for (const config::Mistake& warning : fragment.warnings) {
+      warnings.push_back(config::to_string(warning));
+    }
+    if (!fragment.ok()) return config_error(fragment.mistakes);
+    return {};
+  };
+  Result<void> changed;
+  if (method == "sa.add" || method == "sa.replace") {
+    const bool replace = method == "sa.replace";
+    config::Fragment fragment = config::read_sas(document_, name, text, "sas", replace);
+    if (auto read = finish(fragment); !read) return tl::unexpected(read.error());
+    for (const config::EspSa& sa : fragment.line.sas) {
+      done.push_back(
+          fmt::format("lines.{}.esp.sas.{}: {}", name, sa.name, replace ? "replaced" : "added"));
+    }
+    changed = replace ? line.replace_sas(std::move(fragment.line.sas))
+                      : line.add_sas(std::move(fragment.line.sas));
+  } else if (method == "policy.set") {
+    config::Fragment fragment = config::read_policies(document_, name, text, "policies");
+    if (auto read = finish(fragment); !read) return tl::unexpected(read.error());
+    done.push_back(
+        fmt::format("lines.{}.esp.policies: {} rules", name, fragment.line.policies.size()));
+    changed = line.set_policies(std::move(fragment.line.policies));
+  } else {
+    const std::string port = string_of(params, "port");
+    config::Fragment fragment = config::read_secy(document_, name, port, text, "secy");
+    if (auto read = finish(fragment); !read) return tl::unexpected(read.error());
+    config::SecY& wanted = fragment.line.macsec->secys.at(0);
+    const auto& ports = line.config().outside;
+    const auto at = std::find(ports.begin(), ports.end(), wanted.port);
+    const std::size_t index = at == ports.end() ? 0 : static_cast<std::size_t>(at - ports.begin());
+    done.push_back(fmt::format("lines.{}.macsec: static SAs of {} set", name, ports.at(index)));
+    changed = line.set_secy(index, std::move(wanted));
+  }
+  if (!changed) return tl::unexpected(changed.error());
+  return json{{"done", std::move(done)}, {"warnings", std::move(warnings)}};
 }
 
 Result<json> Appliance::handle(ApiRequest& request, const Peer& peer) {
@@ -357,7 +451,12 @@ Result<json> Appliance::handle(ApiRequest& request, const Peer& peer) {
     if (method == "show.mka") return show_mka(request.params);
     if (method == "show.keys") return show_keys(request.params);
   }
-  spdlog::info("api: {} by uid {} pid {}", method, peer.uid, peer.pid);
+  constexpr std::array kChanges = {"sa.add", "sa.replace", "sa.remove", "policy.set", "secy.set"};
+  const bool known = std::find(kChanges.begin(), kChanges.end(), method) != kChanges.end();
+  if (!known && method != "reload" && method != "rekey" && !method.starts_with("keys.")) {
+    return fail("SW-API-007", "no such method", "docs/reference/api.md lists them");
+  }
+  spdlog::info("api: {} by uid {}, pid {}", method, peer.uid, peer.pid);
   if (method == "reload") return reload(string_of(request.params, "file"));
   if (method == "rekey" || method.starts_with("keys.")) return change_keys(request);
   return change(request);

@@ -10,6 +10,7 @@
 #include "app/control/api_server.h"
 #include "app/control/engines.h"
 #include "app/control/figures.h"
+#include "app/control/gateway/slow_path.h"
 #include "app/control/line_control.h"
 #include "app/control/mka/kay_runner.h"
 #include "app/control/number_keeper.h"
@@ -62,8 +63,8 @@ class Appliance {
   explicit Appliance(Setup setup);
   Result<void> build();
   void look_after_workers(Clock::time_point now);
-  bool take_punted(LineControl& line);
-  Result<LineControl*> line_of(const nlohmann::json& params);
+  bool take_punted(std::size_t line, std::uint64_t now);
+  Result<LineControl*> line_of(const nlohmann::json& params) const;
   Result<nlohmann::json> change(ApiRequest& request);
   bool give_to_kay(LineControl& line, rte_mbuf* m);  // false: it is not for a KaY
   Result<nlohmann::json> show_mka(const nlohmann::json& params);
@@ -88,7 +89,8 @@ class Appliance {
     std::size_t outside_port;
     std::unique_ptr<KayRunner> kay;
   };
-  std::vector<KayPlace> kays_;  // of every SecY with MKA
+  std::vector<KayPlace> kays_;                                // of every SecY with MKA
+  std::vector<std::unique_ptr<GatewaySlowPath>> slow_paths_;  // by line; null for wires
   std::vector<std::unique_ptr<pipelines::Lane>> lanes_;
   std::vector<LaneView> lane_views_;
   std::vector<pipelines::LaneList> lane_lists_;

@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include "app/control/appliance.h"
-#include "app/control/same.h"
 #include "config/text.h"
 #include "pipelines/mark.h"
 

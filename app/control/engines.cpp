@@ -3,9 +3,24 @@
 #include <utility>
 
 #include "crypto/engines/auto.h"
+#include "crypto/engines/cryptodev.h"
 #include "crypto/self_test.h"
 
 namespace sealwire::control {
+namespace {
+
+constexpr std::uint32_t kDeviceSessions = 8192;
+
+Result<std::unique_ptr<crypto::EngineFactory>> device_factory(const std::string& device,
+                                                              std::size_t workers) {
+  crypto::CryptodevConfig config;
+  config.device = device;
+  config.queue_pairs = static_cast<std::uint16_t>(workers + 1);
+  config.sessions = kDeviceSessions;
+  return crypto::make_cryptodev_factory(config);
+}
+
+}  // namespace
 
 std::string Engines::key_of(const config::Engine& engine) {
   switch (engine.kind) {
@@ -24,11 +39,9 @@ std::string Engines::key_of(const config::Engine& engine) {
 Result<void> Engines::prepare(const config::Engine& engine) {
   const std::string key = key_of(engine);
   if (kinds_.count(key) != 0) return {};
-  if (engine.kind == config::EngineKind::cryptodev) {
-    return fail("SW-CTL-003", "engine " + key + ": crypto devices are not built in",
-                "use engine: auto");
-  }
-  auto factory = crypto::make_software_factory(key);
+  auto factory = engine.kind == config::EngineKind::cryptodev
+                     ? device_factory(engine.device, workers_)
+                     : crypto::make_software_factory(key);
   if (!factory) return tl::unexpected(factory.error());
   Kind kind;
   kind.factory = std::move(*factory);

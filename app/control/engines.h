@@ -15,6 +15,9 @@ namespace sealwire::control {
 
 class Engines {
  public:
+  // `workers`: how many instances a device must serve beside the control thread's.
+  explicit Engines(std::size_t workers) : workers_(workers) {}
+
   // "auto", "ipsec-mb", "openssl" or "cryptodev:DEVICE": one string per distinct engine.
   static std::string key_of(const config::Engine& engine);
 
@@ -42,6 +45,7 @@ class Engines {
     std::map<std::size_t, std::unique_ptr<crypto::Engine>> workers;
     bool tested = false;
   };
+  std::size_t workers_;
   std::map<std::string, Kind> kinds_;
 };
 

@@ -220,11 +220,12 @@ json Figures::ports(const std::string& name) const {
   return {{"ports", std::move(all)}};
 }
 
-json Figures::sas(const std::string& name) const {
+json Figures::sas(const std::string& name, std::size_t limit) const {
   json all = json::array();
   for (const auto& line : *source_.lines) {
     if (!wanted(*line, name)) continue;
     for (const LineControl::SaEntry& entry : line->sas()) {
+      if (all.size() >= limit) break;
       const config::EspSa& config = *entry.config;
       json out = {{"line", line->config().name},
                   {"name", config.name},

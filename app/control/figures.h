@@ -47,7 +47,8 @@ class Figures {
   // `line` empty: all. docs/reference/api.md names the fields.
   nlohmann::json lines(const std::string& line = {}) const;
   nlohmann::json ports(const std::string& line = {}) const;
-  nlohmann::json sas(const std::string& line = {}) const;
+  // The first `limit` SAs only.
+  nlohmann::json sas(const std::string& line = {}, std::size_t limit = SIZE_MAX) const;
   nlohmann::json secys(const std::string& line = {}) const;
   nlohmann::json drops(const std::string& line = {}, bool all = false) const;
   nlohmann::json cores() const;

@@ -10,11 +10,13 @@
 #include <utility>
 
 #include "app/control/convert.h"
-#include "app/control/same.h"
+#include "config/diff.h"
 
 namespace sealwire::control {
 namespace {
 
+using config::clone;
+using config::same;
 using pipelines::Direction;
 using pipelines::Side;
 
@@ -43,6 +45,22 @@ std::vector<pipelines::LinePort> line_ports(const std::vector<OpenPort>& ports) 
 void free_mbufs(rte_ring* ring) {
   void* object = nullptr;
   while (rte_ring_dequeue(ring, &object) == 0) rte_pktmbuf_free(static_cast<rte_mbuf*>(object));
+}
+
+// But for the keys: the KaY takes other ones over without a lost frame.
+bool same_mka(const std::optional<config::Mka>& a, const std::optional<config::Mka>& b) {
+  const auto settings = [](const config::Mka& mka) {
+    config::Mka copy = clone(mka);
+    copy.keys.clear();
+    copy.fallback.reset();
+    return copy;
+  };
+  return a.has_value() == b.has_value() && (!a || same(settings(*a), settings(*b)));
+}
+
+bool same_policies(const std::vector<config::Policy>& a, const std::vector<config::Policy>& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](const auto& x, const auto& y) { return same(x, y); });
 }
 
 template <class T>
@@ -262,9 +280,12 @@ Result<void> LineControl::install(Prepared&& prepared) {
     return {};
   }
   const bool same_spi = old != nullptr && old->config.spi == sa.config.spi;
-  auto installed = same_spi ? sad_->replace_inbound(std::move(*prepared.in))
-                            : sad_->add_inbound(std::move(*prepared.in));
+  const std::uint32_t spi = sa.config.spi;
+  auto installed = sad_->find_inbound(spi) != nullptr
+                       ? sad_->replace_inbound(std::move(*prepared.in))
+                       : sad_->add_inbound(std::move(*prepared.in));
   if (!installed) return tl::unexpected(installed.error());
+  std::erase_if(lingering_, [spi](const Lingering& one) { return one.sa.config.spi == spi; });
   sa.inbound = *installed;
   if (old != nullptr && !same_spi) {
     // What the peer sealed with the old SA is still on its way.
@@ -323,12 +344,15 @@ Result<void> LineControl::replace_sas(std::vector<config::EspSa> sas) {
                   "add an SA with another name");
     }
     if (sa.direction != config::SaDirection::in) continue;
-    const bool own = old != nullptr && old->config.spi == sa.spi;
+    const bool own = (old != nullptr && old->config.spi == sa.spi) ||
+                     std::any_of(lingering_.begin(), lingering_.end(), [&sa](const Lingering& one) {
+                       return one.sa.config.spi == sa.spi;
+                     });
     if (!spis.insert(sa.spi).second || (!own && sad_->find_inbound(sa.spi) != nullptr)) {
       return fail(
           "SW-CTL-010",
           fmt::format("{}.esp.sas.{}: SPI {} is in use", where(), sa.name, spi_text(sa.spi)),
-          "choose another SPI; one just replaced stays for 30 s");
+          "choose another SPI");
     }
   }
   // Receive first: the peer may answer to a new SA at once.
@@ -649,11 +673,6 @@ std::vector<std::string> LineControl::needs_restart(const config::Line& wanted) 
     note(a.replay_window == b.replay_window, "macsec.replay-window");
     note(a.duplicate_bitmap == b.duplicate_bitmap, "macsec.duplicate-bitmap");
     note(a.vlan_in_clear == b.vlan_in_clear, "macsec.vlan-in-clear");
-    // Its keys may change; the KaY takes them over without a lost frame.
-    const auto same_mka = [](const std::optional<config::Mka>& x,
-                             const std::optional<config::Mka>& y) {
-      return x.has_value() == y.has_value() && (!x || same_but_keys(*x, *y));
-    };
     note(same_mka(a.mka, b.mka), "macsec.mka");
     for (std::size_t i = 0; i < std::min(a.secys.size(), b.secys.size()); ++i) {
       note(a.secys[i].sci == b.secys[i].sci, "macsec.sci");
@@ -718,7 +737,7 @@ Result<void> LineControl::apply(config::Line wanted, std::vector<std::string>& d
   }
   line_.cleartext = wanted.cleartext;
   if (sad_) {
-    const bool policies = !same(wanted.policies, line_.policies);
+    const bool policies = !same_policies(wanted.policies, line_.policies);
     const bool gateway = !same(wanted.gateway, line_.gateway);
     if (policies || gateway) {
       auto spd = build_spd(wanted.policies);

@@ -19,6 +19,7 @@ namespace sealwire::daemon {
 namespace {
 
 constexpr unsigned kPoolCache = 256;
+constexpr std::uint32_t kFrameOverhead = RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN;
 
 // What af_packet needs for frames over its default of 2048 octets.
 std::string arguments_of(const config::Port& port, const std::string& given) {
@@ -139,9 +140,11 @@ Result<void> Ports::open_one(const config::Document& document, const config::Por
   }
 
   rte_eth_conf conf{};
-  // A driver that checks the MTU knows its own limit; a virtual device takes any frame.
-  const bool mtu_known = info.max_mtu >= port.mtu && info.max_mtu != 0;
-  conf.rxmode.mtu = mtu_known ? port.mtu : std::min<std::uint32_t>(info.max_mtu, port.mtu);
+  // Physical devices know their limit. Virtual ones take frames of any length, whatever they
+  // report.
+  const bool limit_known = info.max_mtu != UINT16_MAX && info.max_rx_pktlen > info.max_mtu;
+  const std::uint32_t largest = limit_known ? info.max_mtu : info.max_rx_pktlen - kFrameOverhead;
+  conf.rxmode.mtu = port.pci ? port.mtu : std::min<std::uint32_t>(largest, port.mtu);
   if (open.rx_queues > 1) {
     conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
     conf.rx_adv_conf.rss_conf.rss_hf =

@@ -17,8 +17,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def build_dir():
-    """The build tree under test: $SEALWIRE_BUILD, else the release build."""
-    return Path(os.environ.get("SEALWIRE_BUILD", ROOT / "build" / "release"))
+    """The build tree under test: $SEALWIRE_BUILD, or where ctest says, else the release build."""
+    given = os.environ.get("SEALWIRE_BUILD") or os.environ.get("SEALWIRE_BUILD_DIR")
+    return Path(given or ROOT / "build" / "release")
 
 
 def run(*command, timeout=30, check=True, **kwargs):
