@@ -10,15 +10,16 @@ import pathlib
 import sys
 import time
 import traceback
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Callable
 
 from guest import Guest
 from linux import Place
+from ours import GUEST_MAC, Box
 
 HERE = pathlib.Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[1]
-GROUPS = ("peer",)
+GROUPS = ("peer", "macsec", "esp", "both", "mka")
 
 
 class Mismatch(AssertionError):
@@ -49,7 +50,7 @@ class Case:
     group: str
     proves: str
     function: Callable
-    facts: dict = field(default_factory=dict)
+    shares: str = ""  # name of a set-up that the next case of the same name goes on with
 
 
 def load_cases():
@@ -68,6 +69,8 @@ class Bench:
 
     def __init__(self):
         self._guest = None
+        self._box = None
+        self._shared, self.shared_name = None, ""
         self.on_failure = []  # functions that return text to attach
 
     @property
@@ -75,11 +78,21 @@ class Bench:
         if self._guest is None:
             self._guest = self.make_guest()
             self._guest.start()
+            self._guest.run(RESET, timeout=30)
             self.note(f"guest booted in {self._guest.boot_seconds:.1f} s")
         return self._guest
 
     def make_guest(self):
-        return Guest("peer")
+        """eth0 is at the far end of our box's `wan`."""
+        guest = Guest("peer", netns=self.box.box)
+        guest.add_tap("wan", GUEST_MAC)
+        return guest
+
+    @property
+    def box(self):
+        if self._box is None:
+            self._box = Box()
+        return self._box
 
     @staticmethod
     def note(text):
@@ -101,9 +114,19 @@ class Bench:
         guest.wait_until(f"swanctl --load-all --uri {vici} --file /tmp/swanctl-{number}/swanctl.conf --noprompt", 60, 0.5)
         return vici
 
+    def shared(self, name, make):
+        """The set-up of that name: made by the first case that asks, kept for those after it."""
+        if self.shared_name != name:
+            self._shared = make()
+            self.shared_name = name
+        return self._shared
+
     def reset(self):
         """Takes away all that a case left in the guest."""
         self.on_failure = []
+        self.shared_name, self._shared = "", None
+        if self._box is not None:
+            self._box.stop()
         if self._guest is not None:
             self._guest.run(RESET, timeout=30)
 
@@ -111,11 +134,16 @@ class Bench:
         if self._guest is not None:
             self._guest.stop()
             self._guest = None
+        if self._box is not None:
+            self._box.close()
+            self._box = None
 
     def evidence(self):
         parts = []
         for source in self.on_failure:
             parts.append(attempt(source))
+        if self._box is not None:
+            parts.append(attempt(self._box.evidence))
         if self._guest is not None:
             guest = Place(self._guest)
             for command in ("; ".join(f"for n in $(ip netns list | cut -d' ' -f1); do echo \"[$n]\"; "
@@ -182,10 +210,13 @@ for d in /proc/[0-9]*; do
 done
 for n in $(ip netns list | cut -d' ' -f1); do ip netns del $n; done
 ip xfrm state flush; ip xfrm policy flush
+# No IPv6 of its own: a case that wants it says so.
+sysctl -qw net.ipv6.conf.default.disable_ipv6=1
 for l in $(ip -o link | sed 's/^[0-9]*: \([^:@]*\).*/\1/'); do
   case $l in
     lo) ip addr flush dev lo scope global ;;
-    eth*) tc qdisc del dev $l root 2>/dev/null; ip addr flush dev $l; ip link set $l down ;;
+    eth*) tc qdisc del dev $l root 2>/dev/null; tc qdisc del dev $l clsact 2>/dev/null
+      ip addr flush dev $l; ip link set $l down mtu 1500; sysctl -qw net.ipv6.conf.$l.disable_ipv6=1 ;;
     *) ip link del $l 2>/dev/null ;;
   esac
 done
@@ -211,7 +242,8 @@ def run_cases(chosen, bench, report_path=None, verbose=False):
         print(f"[ RUN  ] {case.name}", flush=True)
         error = None
         try:
-            bench.reset()
+            if not case.shares or case.shares != bench.shared_name:
+                bench.reset()
             facts = case.function(bench) or {}
         except Exception:
             error = traceback.format_exc()
@@ -220,9 +252,10 @@ def run_cases(chosen, bench, report_path=None, verbose=False):
         seconds = time.monotonic() - started
         if error:
             print(error + bench.evidence(), flush=True)
+            bench.shared_name = ""
         print(f"[{'FAILED' if error else '  OK  '}] {case.name} ({seconds:.1f} s)", flush=True)
         results.append({"name": case.name, "group": case.group, "proves": case.proves, "passed": error is None,
-                        "seconds": round(seconds, 1), **case.facts, **facts})
+                        "seconds": round(seconds, 1), **facts})
     print(f"{len(results) - failures} passed, {failures} failed in {time.monotonic() - begin:.0f} s", flush=True)
     if report_path:
         report_path.parent.mkdir(parents=True, exist_ok=True)

@@ -85,8 +85,7 @@ class Macsec:
         """`tx` and `rx` are Sa; `window` None means replay protection off."""
         on = {True: "on", False: "off"}
         replay = "replay off" if window is None else f"replay on window {window}"
-        # iproute2 insists on one way only of naming the channel of a frame without an SCI.
-        flags = "end_station on" if end_station else f"send_sci {on[send_sci]}"
+        flags = "send_sci off end_station on" if end_station else f"send_sci {on[send_sci]}"
         channel = f"port {peer_port} address {peer_mac}"
         self.place.script([
             f"$IP link add link {self.device} {self.name} type macsec port {port} cipher {suite} "

@@ -1,0 +1,127 @@
+"""MKA of a wire against Debian's wpa_supplicant with its macsec_linux driver."""
+
+import json
+import os
+import re
+import subprocess
+
+from harness import Case, expect, wait_for
+from linux import Macsec, Place
+from ours import WAN_MAC
+from wpa import WpaSupplicant
+
+HOST, PEER = "10.9.0.1", "10.9.0.2"
+
+
+class Agreement:
+    """Our wire and a wpa_supplicant that hold the same CAK."""
+
+    def __init__(self, bench, our_priority, their_priority, cak_octets=16, settings=None):
+        self.bench = bench
+        self.box = bench.box
+        self.guest = Place(bench.guest)
+        self.cak, self.ckn = os.urandom(cak_octets).hex(), os.urandom(cak_octets).hex()
+        mka = {"suites": ["gcm-aes-128"], "priority": our_priority,
+               "keys": {"lab": {"cak": self.cak, "ckn": self.ckn}}, **(settings or {})}
+        self.box.start({"wire": {"stages": ["macsec"], "inside": ["lan"], "outside": ["wan"],
+                                 "macsec": {"sci": f"{WAN_MAC}/1", "replay-window": 64, "mka": mka}}}, 1532)
+        self.box.host_addresses(f"{HOST}/24")
+        self.guest.check("ip link set eth0 mtu 1532 up")
+        self.kay = WpaSupplicant(bench.guest, "eth0", self.cak, self.ckn, their_priority)
+        self.linux = Macsec(self.guest, "eth0")
+        bench.on_failure.append(lambda: self.box.daemon.cli("show", "mka", check=False).stdout)
+        bench.on_failure.append(lambda: "--- wpa_supplicant\n" + self.kay.log()[-5000:])
+        self.kay.start()
+
+    def up(self, timeout=30):
+        """Until traffic passes; gives the guest its address."""
+        self.kay.wait_for_session(timeout)
+        self.guest.check(f"ip link set macsec0 mtu 1500; ip addr replace {PEER}/24 dev macsec0")
+        wait_for(lambda: self.box.ping(PEER, timeout=1), "traffic after the session is up", timeout=10)
+        return self
+
+
+def session(bench, our_priority, their_priority, cak_octets=16):
+    agreement = Agreement(bench, our_priority, their_priority, cak_octets).up()
+    expect(agreement.box.ping(PEER, count=20), 20, "replies")
+    expect(agreement.guest.ping(HOST, count=20), 20, "replies to the guest")
+    log = agreement.kay.log()
+    serving = "generated new SAK" in log
+    expect(serving, their_priority < our_priority, "wpa_supplicant is the key server")
+    text = json.dumps(agreement.box.daemon.show("mka"))
+    for secret in (agreement.cak, *agreement.kay.saks()):
+        expect(secret in text.lower(), False, "a key in `show mka`")
+
+
+def restarted(bench, name):
+    agreement = Agreement(bench, 16, 32).up()
+    first = agreement.kay.saks()
+    agreement.kay.stop(name)
+    agreement.guest.run("ip link del macsec0")
+    agreement.kay.start()
+    agreement.kay.wait_for_new_sak(first)
+    agreement.up()
+    expect(agreement.box.ping(PEER, count=10), 10, "replies after the restart")
+
+
+def flapped(bench):
+    agreement = Agreement(bench, 16, 32).up()
+    # Longer than the life time: both sides give the other up.
+    agreement.guest.check("tc qdisc add dev eth0 clsact; "
+                          "tc filter add dev eth0 egress matchall action drop; "
+                          "tc filter add dev eth0 ingress matchall action drop; sleep 8", timeout=30)
+    expect(agreement.box.ping(PEER, timeout=1), 0, "replies while the link is down")
+    agreement.guest.check("tc qdisc del dev eth0 clsact")
+    wait_for(lambda: agreement.box.ping(PEER, timeout=1), "traffic after the link is back", timeout=30)
+    expect(agreement.box.ping(PEER, count=10), 10, "replies after the link is back")
+
+
+def rekeyed(bench, count):
+    """SAKs renewed under traffic: every echo comes back."""
+    agreement = Agreement(bench, 16, 32).up()
+    before = len(agreement.kay.saks())
+    box = agreement.box
+    traffic = subprocess.Popen(["ip", "netns", "exec", box.inside, "ping", "-q", "-n", "-i", "0.02", "-W", "5", PEER],
+                               stdout=subprocess.PIPE, text=True)
+    try:
+        for number in range(1, count + 1):
+            known = agreement.kay.saks()
+            box.daemon.cli("rekey", "wire")
+            agreement.kay.wait_for_new_sak(known, timeout=20)
+            agreement.guest.check("sleep 3.5")  # the old SAK's retire time: a rekey may not overtake another
+        traffic.send_signal(2)
+        output, _ = traffic.communicate(timeout=20)
+    finally:
+        traffic.kill()
+    sent, received = (int(n) for n in re.search(r"(\d+) packets transmitted, (\d+) received", output).groups())
+    expect(len(agreement.kay.saks()) - before, count, "SAKs agreed on")
+    expect(sent - received, 0, f"echoes lost of {sent}")
+    expect(sent > 100, True, f"echoes sent ({sent})")
+    return {"rekeys": count, "echoes": sent}
+
+
+def stranger(bench):
+    """A peer with another CAK under the same name: no session, nothing passes, its MKPDUs are refused."""
+    agreement = Agreement(bench, 16, 32)
+    agreement.kay.stop()
+    other = WpaSupplicant(bench.guest, "eth0", os.urandom(16).hex(), agreement.ckn, 32).start()
+    agreement.guest.check("sleep 8", timeout=20)
+    code, _ = agreement.guest.run("ip macsec show | grep -q RXSC")
+    expect(code, 1, "wpa_supplicant has a receive channel (0: it has)")
+    agreement.guest.run(f"ip addr add {PEER}/24 dev eth0")
+    expect(agreement.box.ping(PEER, timeout=1), 0, "replies without a session")
+    other.stop()
+
+
+def cases():
+    found = [Case(f"mka-{name}", "mka", text, lambda bench, a=arguments: session(bench, *a)) for name, text, arguments in (
+        ("server", "session with us as key server", (16, 32)),
+        ("client", "session with wpa_supplicant as key server", (32, 16)),
+        ("cak256", "session with a CAK and CKN of 32 octets", (16, 32, 32)))]
+    found += [
+        Case("mka-restarted", "mka", "wpa_supplicant ends and starts again", lambda bench: restarted(bench, "TERM")),
+        Case("mka-crashed", "mka", "wpa_supplicant is killed and starts again", lambda bench: restarted(bench, "KILL")),
+        Case("mka-flapped", "mka", "the link is down for longer than the life time", flapped),
+        Case("mka-rekeyed", "mka", "ten SAKs renewed under traffic, no echo lost", lambda bench: rekeyed(bench, 10)),
+        Case("mka-stranger", "mka", "a peer with another CAK of the same name gets no session", stranger)]
+    return found
