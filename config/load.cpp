@@ -52,6 +52,8 @@ Loaded load_text(std::string_view text, const std::string& name) {
                         .lab = says_lab(tree.root),
                         .partial = !readable};
     read_map(context, document_type(), &loaded.document, tree.root, {1, 1});
+    if (const NodeEntry* system = tree.root.find("system"))
+      loaded.document.system.where = system->position;
     // What follows a syntax error is not there, so it cannot be held against the rules.
     if (readable) {
       resolve(loaded.document, report);

@@ -90,6 +90,20 @@ TEST(Host, StateDirectoryOpenToOthers) {
   EXPECT_TRUE(check_host(document(), facts, "x.yaml").empty());
 }
 
+TEST(Host, MistakesHaveThePlacesOfTheFile) {
+  const Loaded loaded = load_text(
+      "sealwire: 1\nsystem: {workers: [7]}\nports:\n  a: {device: 0000:01:00.0}\n"
+      "  b: {device: net_null0}\nlines:\n  x: {stages: [], cleartext: allow, inside: a, outside: "
+      "b}\n",
+      "x.yaml");
+  ASSERT_TRUE(loaded.ok());
+  const auto mistakes = check_host(loaded.document, fitting(), "x.yaml");
+  ASSERT_EQ(mistakes.size(), 2U);
+  EXPECT_EQ(mistakes[0].line, 2);
+  EXPECT_EQ(mistakes[1].line, 4);
+  EXPECT_EQ(mistakes[1].column, 3);
+}
+
 TEST(Host, FactsFromSysfs) {
   std::string pattern = (std::filesystem::temp_directory_path() / "sealwire-XXXXXX").string();
   ASSERT_NE(mkdtemp(pattern.data()), nullptr);
