@@ -101,6 +101,7 @@ struct Burst {
   std::uint64_t ticket = 0;
   std::uint16_t count = 0;
   BurstStep step = BurstStep::received;
+  bool numbered = false;     // PNs were taken in the receive turn already
   std::uint16_t worker = 0;  // the lane's index among its direction's: chooses among RFC 9611 SAs
   FlowCache* flows =
       nullptr;  // the lane's, where the line has esp; null: every packet asks the SPD

@@ -102,6 +102,8 @@ std::uint32_t Lane::receive_burst() {
                                                             : direction.turns.take_ticket();
     }
   }
+  burst.numbered = false;
+  if (locked && burst.count != 0) number_at_once(burst);
   if (locked) direction.turns.leave_receive();
   if (burst.count == 0) return 0;
   burst.step = BurstStep::received;
@@ -109,6 +111,19 @@ std::uint32_t Lane::receive_burst() {
   const std::uint32_t moved = burst.count;
   advance(burst);
   return moved;
+}
+
+// A wire's frames need no look at them to be numbered, so their PNs are taken inside the receive
+// turn and the number turn costs nothing. What classification drops afterwards has spent its PN.
+void Lane::number_at_once(Burst& burst) {
+  Turns& turns = settings_.line->turns;
+  if (settings_.line->direction != Direction::egress || burst.line->esp ||
+      !turns.may_number(burst.ticket)) {
+    return;
+  }
+  egress::number(burst);
+  turns.pass_number(burst.ticket);
+  burst.numbered = true;
 }
 
 void Lane::take_injected(Burst& burst, const LineSnapshot& line) {
@@ -185,6 +200,7 @@ bool Lane::advance(Burst& burst) {
       ingress::classify(burst, counters_);
     }
   }
+  if (burst.step == BurstStep::classified && burst.numbered) burst.step = BurstStep::build_first;
   if (burst.step == BurstStep::classified) {
     if (!turns.may_number(burst.ticket)) return false;
     egress::number(burst);
@@ -248,7 +264,7 @@ void Lane::transmit(Burst& burst, std::size_t first, std::size_t count) {
   counters_.tx_octets.add(octets);
 }
 
-Worker::Worker(const WorkerSettings& settings) : settings_(settings) {}
+Worker::Worker(const WorkerSettings& settings) : settings_(settings), last_(rte_rdtsc()) {}
 
 bool Worker::any_pending() const {
   return current_ != nullptr && std::any_of(current_->lanes.begin(), current_->lanes.end(),
@@ -276,7 +292,8 @@ std::uint32_t Worker::step() {
   }
   const std::uint64_t end = rte_rdtsc();
   counters_.loops.add(1);
-  counters_.total_cycles.add(end - start);
+  counters_.total_cycles.add(end - last_);  // resting included
+  last_ = end;
   if (moved != 0) {
     counters_.busy_loops.add(1);
     counters_.busy_cycles.add(end - start);
@@ -303,10 +320,8 @@ void Worker::rest(std::uint32_t moved) {
     return;
   }
   const timespec pause{0, empty_ < 2 * kEmptyBeforeSleep ? kShortSleep : kLongSleep};
-  const std::uint64_t start = rte_rdtsc();
   nanosleep(&pause, nullptr);
   counters_.sleeps.add(1);
-  counters_.total_cycles.add(rte_rdtsc() - start);
 }
 
 void Worker::run() {
@@ -314,7 +329,8 @@ void Worker::run() {
     rte_rcu_qsbr_thread_register(settings_.qsbr, settings_.id);
     rte_rcu_qsbr_thread_online(settings_.qsbr, settings_.id);
   }
-  counters_.heartbeat.store(rte_rdtsc(), std::memory_order_relaxed);
+  last_ = rte_rdtsc();
+  counters_.heartbeat.store(last_, std::memory_order_relaxed);
   running_.store(true, std::memory_order_release);
   while (!stop_.load(std::memory_order_relaxed) || any_pending()) rest(step());
   if (settings_.qsbr != nullptr) {

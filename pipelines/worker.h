@@ -66,6 +66,7 @@ class Lane {
 
  private:
   std::uint32_t receive_burst();
+  void number_at_once(Burst& burst);
   void fill(Burst& burst, const LineSnapshot& line);
   void take_injected(Burst& burst, const LineSnapshot& line);
   bool advance(Burst& burst);
@@ -130,6 +131,7 @@ class Worker {
   std::atomic<bool> running_{false};
   const LaneList* current_ = nullptr;
   std::uint64_t seen_token_ = 0;
+  std::uint64_t last_;       // TSC at the end of the last loop
   std::uint32_t empty_ = 0;  // loops in a row that moved nothing
   WorkerCounters counters_;
 };

@@ -92,6 +92,31 @@ void build_one(Burst& burst, Packet& p, const LinePort& port) {
   fill_op(burst.batch.add(), sa, p, tag_length);
 }
 
+// Counters of one SA's run of packets, added once.
+struct Tally {
+  TransmitSa* sa = nullptr;
+  SecyTransmitCounters* counters = nullptr;
+  std::uint64_t packets = 0, octets = 0;
+
+  void add(const Packet& p, Secy& secy) {
+    if (p.macsec_out != sa) {
+      flush();
+      sa = p.macsec_out;
+      counters = &secy.writable_transmit_counters();
+    }
+    ++packets;
+    octets += p.secure_length;
+  }
+  void flush() {
+    if (packets == 0) return;
+    const bool encrypted = sa->tci_ec != 0;
+    sa->out_pkts.add(packets);
+    (encrypted ? counters->out_pkts_encrypted : counters->out_pkts_protected).add(packets);
+    (encrypted ? counters->out_octets_encrypted : counters->out_octets_protected).add(octets);
+    packets = octets = 0;
+  }
+};
+
 }  // namespace
 
 void order(Burst& burst) {
@@ -164,37 +189,32 @@ void finish(Burst& burst) {
 }
 
 void settle(Burst& burst) {
+  Tally tally;
   for (const Packet& p : burst.all()) {
     if ((p.flags & kPacketSkipMacsec) != 0) continue;
-    SecyTransmitCounters& c = burst.line->outside[p.port].secy->writable_transmit_counters();
+    Secy& secy = *burst.line->outside[p.port].secy;
     switch (p.drop) {
       case DropReason::none:
         if ((p.flags & kPacketUntagged) != 0) {
-          c.out_pkts_untagged.add(1);
-          break;
-        }
-        p.macsec_out->out_pkts.add(1);
-        if (p.macsec_out->tci_ec != 0) {
-          c.out_pkts_encrypted.add(1);
-          c.out_octets_encrypted.add(p.secure_length);
+          secy.writable_transmit_counters().out_pkts_untagged.add(1);
         } else {
-          c.out_pkts_protected.add(1);
-          c.out_octets_protected.add(p.secure_length);
+          tally.add(p, secy);
         }
         break;
       case DropReason::out_no_sa:
-        c.out_no_sa.add(1);
+        secy.writable_transmit_counters().out_no_sa.add(1);
         break;
       case DropReason::out_pn_exhausted:
-        c.out_pn_exhausted.add(1);
+        secy.writable_transmit_counters().out_pn_exhausted.add(1);
         break;
       case DropReason::out_pkts_too_long:
-        c.out_pkts_too_long.add(1);
+        secy.writable_transmit_counters().out_pkts_too_long.add(1);
         break;
       default:
         break;
     }
   }
+  tally.flush();
 }
 
 }  // namespace sealwire::pipelines::macsec_egress
