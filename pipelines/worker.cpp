@@ -82,6 +82,7 @@ std::uint32_t Lane::send_ready() {
     first_ = (first_ + 1) % kBursts;
     --used_;
   }
+  if (used_ == 0) first_ = 0;  // the same burst again, still in cache
   return moved;
 }
 

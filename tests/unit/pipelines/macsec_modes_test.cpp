@@ -5,6 +5,7 @@
 
 #include <tuple>
 
+#include "pipelines/stages/macsec_egress.h"
 #include "pipelines/wire/macsec.h"
 #include "tests/unit/pipelines/harness.h"
 
@@ -232,6 +233,26 @@ TEST(MacsecTransmit, ProtectFramesOffSendsInClearAndCountsUntagged) {
   ASSERT_TRUE(s.a.inside.put(f));
   s.loop.run_until_quiet();
   EXPECT_TRUE(s.a.outside.take().empty());
+}
+
+TEST(MacsecTransmit, AFrameThatNoStepSealedNeverLeaves) {
+  // A packet that came into the burst behind order's back, as a wrong composition would bring it.
+  LineOptions o;
+  o.secy.sci = crypto::Sci(kSciA);
+  Wire a(o);
+  const auto burst = std::make_unique<Burst>();
+  burst->direction = &a.egress;
+  burst->line = &a.snapshot;
+  burst->count = 1;
+  burst->packets[0] = Packet{};
+  burst->packets[0].mbuf = make_mbuf(make_frame(100));
+  macsec_egress::build(*burst);
+  EXPECT_EQ(burst->batch.count, 0);
+  macsec_egress::finish(*burst);
+  EXPECT_EQ(burst->packets[0].drop, DropReason::unsealed);
+  LaneCounters counters;
+  burst->sweep(counters);
+  EXPECT_EQ(burst->count, 0);
 }
 
 TEST(MacsecTransmit, TooLongForThePortsMtu) {

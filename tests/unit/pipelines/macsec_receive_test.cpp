@@ -394,6 +394,29 @@ TEST(MacsecReceive, LateComesBeforeNotValid) {
   EXPECT_EQ(r.sa().not_valid, 0U);
 }
 
+TEST(MacsecReceive, WhatIsCertainlyLateCostsNoCrypto) {
+  Receiver r;
+  EXPECT_TRUE(r.delivers({.pn = 9}));
+  const auto octets = r.secy().in_octets_decrypted.read();
+  EXPECT_FALSE(r.delivers({.pn = 8}));
+  EXPECT_EQ(r.sa().late, 1U);
+  EXPECT_EQ(r.secy().in_octets_decrypted.read(), octets);
+}
+
+TEST(MacsecReceive, AHighHalfThatWouldBeGuessedOtherwiseNowIsLate) {
+  // Both frames pass the first check; the first moves the window so far that the second's high half
+  // is another.
+  constexpr auto suite = CipherSuite::gcm_aes_xpn_128;
+  Receiver r({.replay_protect = false}, {.suite = suite});
+  for (const std::uint64_t pn : {0x80000000ULL, 5ULL}) {
+    ASSERT_TRUE(r.wire.outside.put(Sealed{.pn = pn, .sak = {.suite = suite}}.bytes()));
+  }
+  r.loop.run_until_quiet();
+  EXPECT_EQ(r.wire.inside.take().size(), 1U);
+  EXPECT_EQ(r.sa().late, 1U);
+  EXPECT_EQ(r.dropped(DropReason::in_pkts_late), 1U);
+}
+
 TEST(MacsecReceive, ForgedPnMovesNothing) {
   Receiver r({.replay_window = 100});
   EXPECT_TRUE(r.delivers({.pn = 10}));

@@ -25,7 +25,7 @@ using namespace std::chrono_literals;
 #ifdef __SANITIZE_THREAD__
 constexpr std::uint32_t kFrames = 1500;
 #else
-constexpr std::uint32_t kFrames = 12000;
+constexpr std::uint32_t kFrames = 6000;
 #endif
 
 TEST(Turn, AloneIsFree) {
@@ -61,7 +61,7 @@ struct Scenario {
   unsigned workers = 3;
   unsigned tx_slots = 2048;
   bool slow_wire = false;  // the carrier leaves transmit queues full
-  int rekeys = 12;
+  int rekeys = 8;
 };
 
 // What a frame says about itself: which queue of which site it entered, and the how manieth it was

@@ -10,6 +10,7 @@
 #include <sched.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstring>
 #include <functional>
@@ -178,6 +179,7 @@ class OddEngine final : public crypto::Engine {
     }
   }
   bool poll(crypto::AeadBatch& batch) noexcept override {
+    if (hold.load(std::memory_order_relaxed)) return false;
     if (left_ != 0) {
       --left_;
       return false;
@@ -188,6 +190,7 @@ class OddEngine final : public crypto::Engine {
   }
   bool fail = false;
   int polls = 0;
+  std::atomic<bool> hold{false};
 
  private:
   int left_ = 0;
@@ -283,13 +286,14 @@ TEST(WorkerInject, AnIdleWorkerSendsWhatControlInjects) {
   inject(wire.egress, InjectStages::seal, arp);
   inject(wire.egress, InjectStages::full, arp);
   inject(wire.ingress, InjectStages::seal, arp);
+  inject(wire.ingress, InjectStages::full, eapol);  // has been through MACsec
   loop.run_until_quiet();
   const auto out = wire.outside.take();
   ASSERT_EQ(out.size(), 3U);
   EXPECT_EQ(out[0], eapol);
   for (const std::size_t i : {1U, 2U})
     EXPECT_EQ(wire::load_be<std::uint16_t>(out[i].data() + 12), 0x88E5);
-  EXPECT_TRUE(same(wire.inside.take(), {arp})) << "toward the inside nothing is sealed";
+  EXPECT_TRUE(same(wire.inside.take(), {arp, eapol})) << "toward the inside nothing is sealed";
   EXPECT_EQ(loop.lane(0).counters().rx_packets.read(), 0U);
   EXPECT_EQ(wire.secy->transmit_counters().out_pkts_untagged.read(), 0U);
 }
@@ -409,7 +413,7 @@ TEST(WorkerEpochs, ABurstInTheEngineHoldsTheGracePeriod) {
       rte_zmalloc(nullptr, rte_rcu_qsbr_get_memsize(1), RTE_CACHE_LINE_SIZE));
   rte_rcu_qsbr_init(qsbr, 1);
   OddEngine odd;
-  odd.polls = 1'000'000;
+  odd.hold = true;
   Lane lane({.line = &wire.egress, .receive = {{0, 0}}, .transmit_queue = 0, .engine = &odd});
   LaneList list{{&lane}};
   Worker worker({.id = 0, .idle = Idle::spin, .qsbr = qsbr});
@@ -420,6 +424,7 @@ TEST(WorkerEpochs, ABurstInTheEngineHoldsTheGracePeriod) {
   const std::uint64_t token = rte_rcu_qsbr_start(qsbr);
   std::this_thread::sleep_for(20ms);
   EXPECT_EQ(rte_rcu_qsbr_check(qsbr, token, false), 0) << "its SA is pinned";
+  odd.hold = false;
   EXPECT_TRUE(eventually([&] { return rte_rcu_qsbr_check(qsbr, token, false) == 1; }));
   worker.stop();
   thread.join();
