@@ -24,7 +24,7 @@ from open_macsec import Sa, open_capture  # noqa: E402
 FILE_SIZE = 48 * 1024 * 1024
 PINGS = 20
 IPERF_SECONDS = 5
-SAMPLE_FRAMES = 3000  # frames captured whole, to be opened
+SAMPLE_FRAMES = 1500  # captured whole at each end, to be opened
 SITES = {
     "a": {"host": "10.1.0.2", "gateway": "10.1.0.1", "far": "10.2.0.0/24"},
     "b": {"host": "10.2.0.2", "gateway": "10.2.0.1", "far": "10.1.0.0/24"},
@@ -35,11 +35,22 @@ class Verdict:
     """What was claimed and whether it held."""
 
     def __init__(self):
-        self.failed = 0
+        self.claims = []
 
     def claim(self, held, text):
-        print(f"  {'ok    ' if held else 'FAILED'}  {text}", flush=True)
-        self.failed += not held
+        self.claims.append((held, text))
+        print(self.line(held, text), flush=True)
+
+    @staticmethod
+    def line(held, text):
+        return f"  {'ok    ' if held else 'FAILED'}  {text}"
+
+    @property
+    def failed(self):
+        return sum(not held for held, _ in self.claims)
+
+    def summary(self):
+        return "\n".join(self.line(*claim) for claim in self.claims)
 
 
 def say(text):
@@ -77,13 +88,26 @@ def build_sites(lab):
     return names
 
 
-def capture(lab, namespace, file, *arguments):
-    """Starts tcpdump on the wire and waits until it listens."""
-    log = lab.folder / f"{file.name}.log"
-    process = lab.spawn(namespace, "tcpdump", "-i", "sw-b-wan", "-n", "-U", "-Z", "root", "-B", "65536", "-w", file,
-                        *arguments, log=log)
-    wait_until(lambda: "listening on" in log.read_text(), 10, "tcpdump does not listen")
-    return process
+class Capture:
+    """What comes off the wire, at both of its ends: a tap does not see what a box's own port sends (it bypasses the
+    kernel's queues), so each direction is taken where it arrives."""
+
+    def __init__(self, lab, names, name, *arguments):
+        self.file = lab.folder / f"{name}.pcap"
+        self.parts, self.processes = [], []
+        for site in SITES:
+            part, log = lab.folder / f"{name}-{site}.pcap", lab.folder / f"{name}-{site}.log"
+            self.parts.append(part)
+            self.processes.append(lab.spawn(names[f"box-{site}"], "tcpdump", "-i", f"sw-{site}-wan", "-n", "-U",
+                                            "-Z", "root", "-B", "65536", "-w", part, *arguments, log=log))
+            wait_until(lambda: "listening on" in log.read_text(), 10, "tcpdump does not listen")
+
+    def end(self):
+        """Stops it and merges both ends by time."""
+        for process in self.processes:
+            stop(process)
+        run("mergecap", "-w", self.file, *self.parts, timeout=60)
+        return self.file
 
 
 def tshark(file, *arguments):
@@ -149,22 +173,16 @@ def judge_wire(lab, headers, sample, sas, verdict):
     verdict.claim(opened > 0 and not refused and not other,
                   f"SecTAGs opened by python-cryptography: {opened} of {opened + refused + other} captured whole")
     inside = tshark(opened_file, "-Y", "esp", "-T", "fields", "-e", "esp.spi").split()
-    verdict.claim(len(inside) == opened or only_control(opened_file), f"inside them: {len(inside)} ESP packets, SPIs "
-                                                                       f"{', '.join(sorted(set(inside)))}")
+    others = tshark(opened_file, "-Y", "!esp", "-T", "fields", "-e", "frame.protocols").split()
+    own = [protocols for protocols in others if protocols.endswith(("arp", "icmpv6"))]
+    verdict.claim(len(set(inside)) == len(SITES) and len(own) == len(others),
+                  f"inside them: {len(inside)} ESP packets with SPIs {', '.join(sorted(set(inside)))}; "
+                  f"{len(own)} ARP and ND of the gateways, {len(others) - len(own)} other")
     print(tshark(opened_file, "-Y", "esp", "-c", "2").rstrip())
 
 
-def only_control(file):
-    """Whether all that is not ESP is the gateways' own ARP (sealed by MACsec, as it must be)."""
-    others = tshark(file, "-Y", "!esp", "-T", "fields", "-e", "eth.type").split()
-    return all(kind == "0x0806" for kind in others)
-
-
 def judge_boxes(boxes, verdict):
-    """The boxes' own word: load and drops. An in-flight queue may overflow; nothing else may be lost."""
-    for box in boxes.values():
-        cores = box.cli("show", "cores").stdout
-        print(cores.rstrip())
+    """The boxes' own word. A queue may overflow, a neighbour be unknown at first; nothing else may be lost."""
     for name, box in boxes.items():
         lost = {reason["reason"]: reason["packets"] for reason in box.show("drops")["drops"]
                 if reason["kind"] == "lost" and reason["packets"]}
@@ -172,10 +190,14 @@ def judge_boxes(boxes, verdict):
         verdict.claim(not set(lost) - expected, f"{name}: dropped {lost or 'nothing'}")
 
 
-def show(boxes):
+def show(boxes, verdict):
+    """The live tables of both sides; a worker that carries the transfer is busy."""
     for name, box in boxes.items():
-        print(f"-- {name}: sealwire show lines; show sa; show secy")
-        for what in ("lines", "sa", "secy"):
+        load = 100 * max(core["load"] for core in box.show("cores")["cores"])
+        verdict.claim(load > 0, f"{name}: its worker is {load:.0f} % busy during the transfer")
+    for name, box in boxes.items():
+        print(f"-- {name}: sealwire show lines; show cores; show sa; show secy")
+        for what in ("lines", "cores", "sa", "secy"):
             print(box.cli("show", what).stdout.rstrip())
 
 
@@ -205,9 +227,8 @@ def main():
     with Lab("sw") as lab:
         say("two sites, two sealwired gateways, stages [esp, macsec]")
         names = build_sites(lab)
-        headers, sample = lab.folder / "wire-headers.pcap", lab.folder / "wire.pcap"
-        captures = [capture(lab, names["box-b"], headers, "-s", "64"),
-                    capture(lab, names["box-b"], sample, "-c", SAMPLE_FRAMES)]
+        headers = Capture(lab, names, "headers", "-s", "64")
+        sample = Capture(lab, names, "whole", "-c", SAMPLE_FRAMES)
         configs = {site: config_of(site, lab) for site in SITES}
         boxes = {f"site-{site}": lab.daemon(names[f"box-{site}"], f"site-{site}", text)
                  for site, text in configs.items()}
@@ -220,16 +241,14 @@ def main():
         say("traffic from site A to site B")
         ping(lab, names, verdict)
         for _ in transfer(lab, names, verdict):
-            show(boxes)
+            show(boxes, verdict)
         copy_file(lab, names, verdict)
-        for process in captures:
-            stop(process)
 
         say("what was on the wire")
         sas = {}
         for text in configs.values():
             sas.update(transmit_sas(text))
-        judge_wire(lab, headers, sample, sas, verdict)
+        judge_wire(lab, headers.end(), sample.end(), sas, verdict)
 
         say("the boxes")
         judge_boxes(boxes, verdict)
@@ -238,6 +257,8 @@ def main():
             verdict.claim(code == 0, f"{name}: stopped on SIGTERM with exit code {code}")
             if code:
                 print(box.output())
+    say("verdict")
+    print(verdict.summary())
     say(f"{'all of it held' if not verdict.failed else f'{verdict.failed} claims FAILED'}, "
         f"{time.monotonic() - begin:.0f} s, nothing left behind")
     return 1 if verdict.failed else 0
