@@ -289,7 +289,7 @@ void Kay::on_frame(std::span<const uint8_t> frame, Time now) {
         sak->received_by.insert(peer->mi);
       }
     }
-    apply_delay_protection(*peer);
+    apply_lpn(*peer);
     if (mkpdu->distributed_sak) handle_distributed_sak(*addressee, *mkpdu, now);
   }
   run(now);
@@ -309,12 +309,20 @@ void Kay::reject(Reject reason, const Envelope* envelope, Time now) {
   report(std::move(event));
 }
 
-void Kay::apply_delay_protection(const Peer& peer) {
-  if (!settings_.delay_protect || !peer.sak_use || !peer.sak_use->set.delay_protect) return;
-  const auto raise = [&](const Ki& ki, uint64_t lowest) {
+// The peer's LPN: frames it sends from now on have at least that PN. With delay protection older
+// ones are refused. Without it, the LPN only helps a receiver of an XPN suite that missed so many
+// frames that it can no longer tell the high 32 bits of a PN (802.1AE §10.6.2).
+void Kay::apply_lpn(const Peer& peer) {
+  if (!peer.sak_use) return;
+  const bool protect = settings_.delay_protect && peer.sak_use->set.delay_protect;
+  const auto raise = [&](const Ki& ki, uint64_t lpn) {
     const Sak* sak = find_sak(ki);
-    if (sak == nullptr || !sak->receive_sas.contains(peer.sci) || lowest == 0) return;
-    secy_.raise_lowest_pn(peer.sci, sak->an, Pn(lowest));
+    if (sak == nullptr || !sak->receive_sas.contains(peer.sci)) return;
+    constexpr uint64_t kFar = uint64_t{1} << 30;
+    const uint64_t lowest = secy_.lowest_pn(peer.sci, sak->an).value();
+    if (protect || (is_xpn(sak->suite) && lpn > lowest && lpn - lowest > kFar)) {
+      secy_.raise_lowest_pn(peer.sci, sak->an, Pn(lpn));
+    }
   };
   raise(peer.sak_use->set.latest, peer.sak_use->latest_lpn);
   raise(peer.sak_use->set.old, peer.sak_use->old_lpn);

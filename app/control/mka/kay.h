@@ -153,7 +153,7 @@ class Kay final : private CpActions {
   void refuse_sak(Participant& participant, const Ki& ki, std::string why, Time now);
   void note_saks_before_us(const Mkpdu& mkpdu);
   void ask_for_fresh_sak(Participant& participant, Time now);
-  void apply_delay_protection(const Peer& peer);
+  void apply_lpn(const Peer& peer);
   void note_key_server(Participant& participant, Time now);
   void reconcile_receive();
   bool install_receive(Sak& sak, Sci sci);

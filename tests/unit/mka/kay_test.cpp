@@ -367,6 +367,20 @@ TEST(Kay, DelayProtectionRaisesTheLowestPnAndSpeedsUpTheHello) {
   expect_clean(pair.sim);
 }
 
+TEST(Kay, XpnReceiverThatMissedBillionsOfFramesIsResynchronised) {
+  Pair pair(1,
+            [](KaySettings& settings, int) { settings.suites = {CipherSuite::gcm_aes_xpn_256}; });
+  ASSERT_TRUE(pair.up());
+  pair.sim.run_for(Time{5000});
+  auto& sa = pair.a().secy->transmit.at(*pair.a().secy->encoding);
+  sa.next_pn = uint64_t{1} << 29;
+  pair.sim.run_for(Time{6000});
+  EXPECT_EQ(sak_in_use(pair.b()).receive.at(0).lowest_pn, 1U);  // near enough: left alone
+  sa.next_pn = (uint64_t{5} << 32) + 7;
+  pair.sim.run_for(Time{6000});
+  EXPECT_EQ(sak_in_use(pair.b()).receive.at(0).lowest_pn, (uint64_t{5} << 32) + 7);
+}
+
 TEST(Kay, SecyThatRefusesIsReportedAndNothingIsInUse) {
   Pair pair;
   pair.b().secy->fail_receive = true;
