@@ -32,7 +32,7 @@ void too_big(Packet& packet, std::uint16_t mtu, DropReason reason) {
 // False: dropped, or waits with the control thread for its neighbour.
 bool find_exit(Packet& packet, const Gateway& gateway, const IpAddress& destination,
                const Adjacency* known, Exit& exit) {
-  if (known != nullptr) {
+  if (known != nullptr && known->port < gateway.outside.size()) {
     exit.link = known->link.load(std::memory_order_acquire);
     exit.port = known->port;
     if (exit.link != 0) return true;
@@ -61,10 +61,12 @@ bool protect(Burst& burst, Packet& packet, const PolicyVerdict& verdict, Exit& e
     drop(packet, DropReason::esp_no_sa);
     return false;
   }
-  if (!find_exit(packet, gateway, sa->parameters.destination,
-                 sa->adjacency.load(std::memory_order_acquire), exit))
+  if (!find_exit(packet, gateway, sa->destination, sa->adjacency.load(std::memory_order_acquire),
+                 exit))
     return false;
   packet.esp_out = sa;
+  __builtin_prefetch(&sa->runtime, 1);    // for order
+  __builtin_prefetch(sa->header.data());  // for build
   std::uint16_t outer = gateway.outside[exit.port].ip_mtu;
   std::uint16_t path = sa->path_mtu.load(std::memory_order_relaxed);
   exit.largest = sa->largest_inner(path == 0 ? outer : std::min(path, outer));

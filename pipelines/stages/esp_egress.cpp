@@ -181,7 +181,8 @@ void fill_op(crypto::AeadOp& op, const OutboundSa& sa, const Layout& l, std::uin
   }
   op.append_esn_high = sa.esn;
   if (sa.transform == EspTransform::cbc_hmac)
-    crypto::nonce::cbc_counter_block(sa.parameters.spi, crypto::SeqNo(sn), op.iv);
+    crypto::nonce::cbc_counter_block(crypto::Spi(wire::load_be<std::uint32_t>(&sa.spi_be)),
+                                     crypto::SeqNo(sn), op.iv);
 }
 
 void encapsulate(Burst& burst, Packet& packet) {

@@ -12,7 +12,7 @@ struct rte_mempool;
 namespace sealwire::pipelines {
 
 /// Room that fragments and own packets leave for headers in front: as RX mbufs have.
-inline constexpr std::uint16_t kOwnHeadroom = 256;
+inline constexpr std::uint16_t kOwnHeadroom = 128;
 
 /// How many fragments of at most `mtu` octets the packet needs; 0 if `mtu` has no room for 8 octets
 /// of payload.

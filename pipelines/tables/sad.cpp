@@ -9,6 +9,9 @@
 #include <string>
 #include <utility>
 
+#include "pipelines/wire/be.h"
+#include "pipelines/wire/ip.h"
+
 namespace sealwire::pipelines {
 namespace {
 
@@ -30,27 +33,6 @@ EspTransform transform_of(const crypto::AlgorithmInfo& info) {
       break;
   }
   return EspTransform::null_hmac;
-}
-
-std::uint16_t fold(std::uint32_t sum) {
-  sum = (sum & 0xffffU) + (sum >> 16);
-  return static_cast<std::uint16_t>((sum & 0xffffU) + (sum >> 16));
-}
-
-// One's complement sum of 16-bit words as they lie in memory.
-std::uint16_t sum_of(const std::uint8_t* data, std::size_t length) {
-  std::uint32_t sum = 0;
-  for (std::size_t i = 0; i + 1 < length; i += 2) {
-    std::uint16_t word;
-    std::memcpy(&word, data + i, 2);
-    sum += word;
-  }
-  return fold(sum);
-}
-
-void put_be16(std::uint8_t* at, std::uint16_t value) {
-  at[0] = static_cast<std::uint8_t>(value >> 8);
-  at[1] = static_cast<std::uint8_t>(value);
 }
 
 template <class Parameters>
@@ -86,18 +68,11 @@ void write_header_template(OutboundSa& sa, const OutboundSaParameters& p) {
     std::memcpy(h + 16, p.destination.octets.data(), 4);
     sa.header_length = 20;
   }
-  sa.checksum_base = sum_of(h, sa.header_length);
+  sa.checksum_base = wire::fold(wire::sum_words(h, sa.header_length));
   if (p.udp) {
     std::uint8_t* udp = h + sa.header_length;
-    put_be16(udp, p.udp->source_port);
-    put_be16(udp + 2, p.udp->destination_port);
-    if (p.source.v6) {
-      // Pseudo header without the length, which counts twice: in it and in the UDP header (RFC
-      // 8200 8.1).
-      std::uint8_t rest[8] = {0, 17};
-      std::memcpy(rest + 4, udp, 4);
-      sa.udp_checksum_base = fold(std::uint32_t{sum_of(h + 8, 32)} + sum_of(rest, sizeof rest));
-    }
+    wire::store_be(udp, p.udp->source_port);
+    wire::store_be(udp + 2, p.udp->destination_port);
     sa.header_length = static_cast<std::uint8_t>(sa.header_length + 8);
   }
 }
@@ -182,6 +157,7 @@ Result<OutboundSa*> Sad::install(OutboundSlot& slot, OutboundSaParameters&& p) {
   sa->esn = p.esn;
   sa->outer_v6 = p.source.v6;
   sa->udp = p.udp.has_value();
+  sa->destination = p.destination;
   sa->dscp_fixed = p.dscp.has_value();
   sa->dscp = p.dscp.value_or(0);
   sa->ecn = p.ecn;

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -142,9 +143,9 @@ struct alignas(64) OutboundSa {
   std::uint8_t pad_mask = 3;  // ESP alignment - 1
   std::uint16_t checksum_base =
       0;  // of the IPv4 header template, one's complement sum, before length, TOS, ID, DF
-  std::uint16_t udp_checksum_base = 0;     // pseudo header of an IPv6 outer header
   std::atomic<std::uint16_t> path_mtu{0};  // control: wo
-  std::uint16_t ethertype_be = 0;
+
+  IpAddress destination{};  // outer
 
   // --- second line: outer header template, network order
   alignas(64) std::array<std::uint8_t, 64> header{};
@@ -161,16 +162,12 @@ struct alignas(64) OutboundSa {
   // --- cold
   OutboundSaParameters parameters;  // `key` owned here
 
-  /// Octets that encapsulation adds at most, without padding: outer IP, UDP, ESP header, IV,
-  /// trailer's two, ICV.
-  std::uint16_t fixed_overhead() const {
-    return static_cast<std::uint16_t>(header_length + 8 + iv_length + 2 + icv_length);
-  }
   /// The largest inner packet whose outer packet is at most `outer_mtu` octets.
   std::uint16_t largest_inner(std::uint16_t outer_mtu) const;
 
   ~OutboundSa();
 };
+static_assert(offsetof(OutboundSa, header) == 64);
 
 /// Control thread: lets an SA use numbers up to `sn_limit` (exclusive) after they are durably
 /// reserved.

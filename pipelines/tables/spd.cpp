@@ -44,7 +44,7 @@ Result<Spd::List> Spd::compile(std::vector<PolicyRule> rules, bool outbound) {
   for (std::uint32_t i = 0; i < rules.size(); ++i) {
     const PolicyRule& rule = rules[i];
     if (outbound && rule.action == PolicyAction::protect) {
-      bool missing = rule.slots.empty();
+      bool missing = rule.slots.empty() || rule.slots.size() > 0xffff;
       for (const OutboundSlot* slot : rule.slots) missing |= slot == nullptr;
       if (missing)
         return fail("SW-SPD-001",
@@ -89,10 +89,10 @@ PolicyVerdict Spd::look_up(const List& list, const PacketKey& key) {
     }
     if (claimed && flat.action == PolicyAction::bypass) break;
     const PolicyRule& rule = list.rules[flat.rule];
-    return {flat.action, flat.rule, rule.slots.data(),
-            static_cast<std::uint32_t>(rule.slots.size())};
+    return {flat.action, static_cast<std::uint16_t>(rule.slots.size()), flat.rule,
+            rule.slots.data()};
   }
-  return {PolicyAction::discard, kFinalRule, nullptr, 0};
+  return {PolicyAction::discard, 0, kFinalRule, nullptr};
 }
 
 const PolicyVerdict& FlowCache::outbound(const Spd& spd, const PacketKey& key) {

@@ -27,9 +27,9 @@ struct PolicyRule {
 /// A rule as the data path sees it after the look-up.
 struct PolicyVerdict {
   PolicyAction action = PolicyAction::discard;
+  std::uint16_t slot_count = 0;
   std::uint32_t rule = 0;  // index in the order given; kFinalRule: the final discard
   OutboundSlot* const* slots = nullptr;
-  std::uint32_t slot_count = 0;
 };
 inline constexpr std::uint32_t kFinalRule = ~0U;
 
@@ -81,11 +81,12 @@ class FlowCache {
   const PolicyVerdict& inbound(const Spd& spd, const PacketKey& key);
 
  private:
-  struct Entry {
+  struct alignas(64) Entry {
     PacketKey key{};
     std::uint64_t generation = 0;
     PolicyVerdict verdict{};
   };
+  static_assert(sizeof(Entry) == 64);
   std::unique_ptr<Entry[]> entries_ = std::make_unique<Entry[]>(2 * kEntries);
 };
 

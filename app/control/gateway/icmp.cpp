@@ -48,15 +48,6 @@ void set_checksum(std::uint8_t* ip, bool v6, std::uint8_t* message, std::uint16_
 
 }  // namespace
 
-bool RateLimit::allow(std::uint64_t now) {
-  if (last_ != 0 && now > last_)
-    milli_tokens_ = std::min<std::uint64_t>(milli_tokens_ + (now - last_) * rate_, burst_ * 1000ULL);
-  last_ = now;
-  if (milli_tokens_ < 1000) return false;
-  milli_tokens_ -= 1000;
-  return true;
-}
-
 // Back where it came from: through policy and tunnel if it came that way, else to the MAC that sent
 // it.
 void Icmp::answer(rte_mbuf* m, rte_mbuf* cause, const PuntMark& mark) {
@@ -76,11 +67,20 @@ void Icmp::own(rte_mbuf* m, const PuntMark& mark, std::uint64_t now) {
   const auto length = static_cast<std::uint16_t>(parsed->total_length - parsed->upper_offset);
   const std::uint8_t* message = packet.data() + parsed->upper_offset;
   const std::uint8_t request = parsed->v6 ? wire::kIcmpv6EchoRequest : wire::kIcmpEchoRequest;
-  if (length < sizeof(wire::IcmpHeader) || message[0] != request || message[1] != 0) return;
+  if (length < sizeof(wire::IcmpHeader)) return;
   const bool good = parsed->v6 ? wire::ipv6_upper_checksum_good(packet.data(), message, length,
                                                                 wire::kProtocolIcmpv6)
                                : wire::fold(wire::sum_words(message, length)) == 0xffff;
   if (!good) return;
+  const bool too_big = parsed->v6 ? message[0] == wire::kIcmpv6PacketTooBig
+                                  : message[0] == wire::kIcmpUnreachable &&
+                                        message[1] == wire::kIcmpFragmentationNeeded;
+  if (too_big && mark.from_outside && !mark.decrypted) {
+    const std::uint32_t mtu =
+        wire::load_be<std::uint32_t>(message + 4) & (parsed->v6 ? ~0U : 0xffffU);
+    return path_mtu_.learn({message + 8, length - std::size_t{8}}, mtu, now);
+  }
+  if (message[0] != request || message[1] != 0) return;
   if (!echoes_.allow(now)) {
     ++context_.counters.rate_limited;
     return;

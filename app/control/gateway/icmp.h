@@ -5,26 +5,16 @@
 #include <cstdint>
 
 #include "app/control/gateway/outlet.h"
+#include "app/control/gateway/path_mtu.h"
 
 namespace sealwire::control::gateway {
 
-/// At most `rate` a second, `burst` at once.
-class RateLimit {
- public:
-  RateLimit(std::uint32_t rate, std::uint32_t burst)
-      : rate_(rate), burst_(burst), milli_tokens_(burst * 1000ULL) {}
-  bool allow(std::uint64_t now);
-
- private:
-  std::uint32_t rate_, burst_;
-  std::uint64_t milli_tokens_, last_ = 0;
-};
-
 class Icmp {
  public:
-  explicit Icmp(Context& context) : context_(context) {}
+  Icmp(Context& context, PathMtu& path_mtu) : context_(context), path_mtu_(path_mtu) {}
 
-  /// An ICMP packet to one of our addresses: answers an echo request. The frame stays the caller's.
+  /// An ICMP packet to one of our addresses: answers an echo request; learns from a Packet Too Big
+  /// about a tunnel. The frame stays the caller's.
   void own(rte_mbuf* m, const pipelines::PuntMark& mark, std::uint64_t now);
   /// To the source of the packet in `m`: it is longer than `mark.mtu`.
   void too_big(rte_mbuf* m, const pipelines::PuntMark& mark, std::uint64_t now);
@@ -37,6 +27,7 @@ class Icmp {
   void answer(rte_mbuf* m, rte_mbuf* cause, const pipelines::PuntMark& mark);
 
   Context& context_;
+  PathMtu& path_mtu_;
   RateLimit errors_{200, 100}, echoes_{1000, 200};
 };
 

@@ -7,6 +7,7 @@
 #include "app/control/gateway/icmp.h"
 #include "app/control/gateway/keepalive.h"
 #include "app/control/gateway/outlet.h"
+#include "app/control/gateway/path_mtu.h"
 #include "app/control/gateway/reassembler.h"
 #include "app/control/gateway/resolver.h"
 #include "pipelines/stages/forward.h"
@@ -25,7 +26,8 @@ struct GatewaySlowPath::Parts {
   explicit Parts(SlowPathSettings s)
       : context{std::move(s), nullptr, {}},
         resolver(context),
-        icmp(context),
+        path_mtu(context),
+        icmp(context, path_mtu),
         reassembler(context),
         keepalive(context) {}
 
@@ -33,12 +35,16 @@ struct GatewaySlowPath::Parts {
   void too_big(rte_mbuf* m, const PuntMark& mark, std::uint64_t now);
   void cut(rte_mbuf* m, const PuntMark& mark, const wire::IpPacket& packet);
   bool is_ike(rte_mbuf* m) const;
+  void point_sas(std::uint64_t now);
 
   gateway::Context context;
   gateway::Resolver resolver;
+  gateway::PathMtu path_mtu;
   gateway::Icmp icmp;
   gateway::Reassembler reassembler;
   gateway::Keepalive keepalive;
+  std::uint64_t next_pointing = 0;
+  std::uint64_t resolved_before = 0;
 };
 
 GatewaySlowPath::GatewaySlowPath(SlowPathSettings settings)
@@ -50,6 +56,8 @@ const SlowPathCounters& GatewaySlowPath::counters() const { return parts_->conte
 
 void GatewaySlowPath::update(const pipelines::LineSnapshot& line, std::uint64_t now) {
   parts_->context.line = &line;
+  parts_->next_pointing = 0;
+  parts_->point_sas(now);
   parts_->resolver.announce();
   line.gateway->routes.each([&](const pipelines::Route& route) {
     if (route.via) parts_->resolver.want(route.side, route.port, *route.via, now);
@@ -67,6 +75,25 @@ bool GatewaySlowPath::Parts::is_ike(rte_mbuf* m) const {
   for (std::uint16_t nat_t : context.line->gateway->nat_t_ports)
     if (port == nat_t) return true;
   return false;
+}
+
+// Spares the workers the route look-up: every outbound SA knows its next hop, if there is one. One
+// that is out of date costs them no more than that look-up.
+void GatewaySlowPath::Parts::point_sas(std::uint64_t now) {
+  constexpr std::uint64_t kEvery = 5000;  // milliseconds
+  if (context.settings.sad == nullptr ||
+      (now < next_pointing && resolved_before == context.counters.resolved))
+    return;
+  next_pointing = now + kEvery;
+  resolved_before = context.counters.resolved;
+  context.settings.sad->each_outbound([&](pipelines::OutboundSlot&, pipelines::OutboundSa& sa) {
+    const auto hop =
+        pipelines::forward::next_hop(*context.line->gateway, Side::outside, sa.destination);
+    sa.adjacency.store(hop.route == nullptr ? nullptr
+                                            : context.settings.neighbours->find(
+                                                  Side::outside, hop.route->port, hop.address),
+                       std::memory_order_release);
+  });
 }
 
 void GatewaySlowPath::Parts::own(rte_mbuf* m, const PuntMark& mark, std::uint64_t now) {
@@ -160,7 +187,9 @@ void GatewaySlowPath::tick(std::uint64_t now) {
   if (parts_->context.line == nullptr) return;
   parts_->resolver.tick(now);
   parts_->reassembler.tick();
+  parts_->path_mtu.tick(now);
   parts_->keepalive.tick(now);
+  parts_->point_sas(now);
 }
 
 }  // namespace sealwire::control

@@ -26,7 +26,8 @@ struct SlowPathCounters {
   std::uint64_t resolved = 0, unresolved = 0;  // neighbours that answered, and that did not
   std::uint64_t held = 0, held_dropped = 0;    // packets kept for a neighbour, and given up
   std::uint64_t echo_replies = 0, too_big = 0, time_exceeded = 0;
-  std::uint64_t rate_limited = 0;  // ICMP not sent
+  std::uint64_t path_mtu_learnt = 0;  // from a router between the tunnel's ends
+  std::uint64_t rate_limited = 0;     // ICMP not sent
   std::uint64_t reassembled = 0, fragmented = 0;
   std::uint64_t keepalives = 0;
   std::uint64_t ike = 0;      // given to the IKE handler

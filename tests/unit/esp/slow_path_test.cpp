@@ -386,6 +386,52 @@ TEST_F(SlowPath, SendsPacketTooBigWithTheMtuThatFitsTheTunnel) {
                                              length, 58));
 }
 
+TEST_F(SlowPath, LearnsThePathMtuOfATunnelFromARouterOnTheWay) {
+  Octets frame =
+      pair.a.egress_one(pair.a.from_inside({.dont_fragment = true, .payload = 1400})).frame;
+  auto told = [&](std::uint32_t mtu, std::uint32_t spi) {
+    Octets p = packet_of(
+        {.source = "192.0.2.99", .destination = "192.0.2.1", .protocol = 1, .payload = 8 + 28});
+    std::uint8_t* message = p.data() + 20;
+    std::fill_n(message, 8, 0);
+    message[0] = wire::kIcmpUnreachable;
+    message[1] = wire::kIcmpFragmentationNeeded;
+    wire::store_be(message + 4, mtu);
+    std::memcpy(message + 8, frame.data() + 14, 28);
+    wire::store_be(message + 28, spi);
+    std::uint16_t checksum = wire::checksum_of(wire::sum_words(message, 36));
+    std::memcpy(message + 2, &checksum, 2);
+    take(pair.a.ingress_one(frame_of(p, pair.a.snapshot.outside[0].mac)));
+  };
+  auto& mtu = pair.a.slot->current.load()->path_mtu;
+  told(1400, 0x9999);  // not ours
+  EXPECT_EQ(mtu.load(), 0);
+  told(1400, 0x1001);
+  EXPECT_EQ(mtu.load(), 1400);
+  Outcome big = pair.a.egress_one(pair.a.from_inside({.dont_fragment = true, .payload = 1400}));
+  EXPECT_EQ(big.drop, DropReason::packet_too_big);
+  EXPECT_EQ(big.mark.mtu, 1346);
+  told(1450, 0x1001);  // only lower
+  EXPECT_EQ(mtu.load(), 1400);
+  told(68, 0x1001);  // and not below the floor
+  EXPECT_EQ(mtu.load(), 576);
+  slow->tick(now + 599'000);
+  EXPECT_EQ(mtu.load(), 576);
+  slow->tick(now + 601'000);
+  EXPECT_EQ(mtu.load(), 0);
+  drain(to_outside);
+}
+
+TEST_F(SlowPath, PointsEverySaAtItsNextHop) {
+  slow->tick(now += 6000);
+  const auto* adjacency = pair.a.slot->current.load()->adjacency.load();
+  ASSERT_NE(adjacency, nullptr);
+  EXPECT_EQ(adjacency->address, ip("192.0.2.2"));
+  EXPECT_EQ(pair.a.egress_one(pair.a.from_inside({})).drop, DropReason::none);
+  pair.a.neighbours.forget(*pair.a.neighbours.get(pipelines::Side::outside, 0, ip("192.0.2.2")));
+  EXPECT_EQ(pair.a.egress_one(pair.a.from_inside({})).drop, DropReason::no_neighbour);
+}
+
 TEST_F(SlowPath, LimitsTheRateOfErrorsAndSendsNoneAboutErrors) {
   Inner inner;
   inner.dont_fragment = true;
