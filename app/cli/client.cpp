@@ -77,8 +77,8 @@ Result<nlohmann::json> Client::call(const std::string& method, nlohmann::json pa
 }
 
 int report(const Error& error) {
-  if (error.id.empty()) {
-    fmt::print(stderr, "sealwire: {}\n", error.message);
+  if (error.id.empty() || error.id.starts_with("SW-CFG-")) {  // mistakes carry their ids
+    fmt::print(stderr, "{}\n", error.message);
   } else {
     fmt::print(stderr, "sealwire: {}: {}\n", error.id, error.message);
   }

@@ -1,7 +1,12 @@
 #include "app/cli/doctor.h"
 
 #include <fmt/format.h>
+#include <linux/ethtool.h>
+#include <linux/sockios.h>
+#include <net/if.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -17,6 +22,7 @@
 
 #include "app/cli/client.h"
 #include "app/cli/table.h"
+#include "config/load.h"
 
 namespace sealwire::cli {
 namespace {
@@ -133,14 +139,83 @@ void check_kernel(std::vector<Finding>& out) {
                  tun ? "" : "net_tap ports need it"});
 }
 
+// Linux hands unfinished checksums and oversized segments to af_packet unless told not to.
+void check_interface(std::vector<Finding>& out, const config::Port& port, const std::string& name) {
+  ifreq request{};
+  std::strncpy(request.ifr_name, name.c_str(), IFNAMSIZ - 1);
+  const int fd = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (::ioctl(fd, SIOCGIFMTU, &request) != 0) {
+    out.push_back({Grade::bad, "port " + port.name, "no interface " + name,
+                   "make it, or correct ports." + port.name + ".device"});
+    ::close(fd);
+    return;
+  }
+  const int mtu = request.ifr_mtu;
+  if (mtu < port.mtu) {
+    out.push_back({Grade::bad, "port " + port.name,
+                   fmt::format("{} has MTU {}, the port {}", name, mtu, port.mtu),
+                   fmt::format("ip link set {} mtu {}", name, port.mtu)});
+  }
+  std::string on;
+  const std::pair<std::uint32_t, const char*> kOffloads[] = {
+      {ETHTOOL_GTXCSUM, "tx"}, {ETHTOOL_GTSO, "tso"}, {ETHTOOL_GGSO, "gso"}, {ETHTOOL_GGRO, "gro"}};
+  for (const auto& [command, feature] : kOffloads) {
+    ethtool_value value{};
+    value.cmd = command;
+    request.ifr_data = reinterpret_cast<char*>(&value);
+    if (::ioctl(fd, SIOCETHTOOL, &request) == 0 && value.data != 0)
+      on += std::string(" ") + feature;
+  }
+  ::close(fd);
+  out.push_back(
+      {on.empty() ? Grade::good : Grade::advice, "port " + port.name,
+       on.empty() ? name + ": no offload in the way" : name + ": offloads on:" + on,
+       on.empty()
+           ? ""
+           : "on the interface and its veth peer: ethtool -K DEV tx off tso off gso off gro off"});
+}
+
+void check_config(std::vector<Finding>& out, const std::string& path) {
+  const config::Loaded loaded = config::load_file(path);
+  for (const auto& mistake : loaded.mistakes) {
+    out.push_back({Grade::bad, "config", config::to_string(mistake), "sealwire check " + path});
+  }
+  if (!loaded.ok()) return;
+  out.push_back({Grade::good, "config", path, ""});
+  const config::Document& document = loaded.document;
+  const unsigned cores = std::thread::hardware_concurrency();
+  for (const auto lcore : document.system.workers.lcores) {
+    if (lcore >= cores) {
+      out.push_back({Grade::bad, "system.workers", fmt::format("core {} of {}", lcore, cores),
+                     "name cores that exist"});
+    }
+  }
+  for (const config::Port& port : document.ports) {
+    if (port.pci) {
+      std::error_code ignored;
+      if (!fs::exists("/sys/bus/pci/devices/" + port.device, ignored)) {
+        out.push_back({Grade::bad, "port " + port.name, "no PCI device " + port.device,
+                       "lspci -D lists them"});
+      }
+      continue;
+    }
+    const std::size_t at = port.device.find("iface=");
+    if (port.device.starts_with("net_af_packet") && at != std::string::npos) {
+      const std::string name = port.device.substr(at + 6);
+      check_interface(out, port, name.substr(0, name.find(',')));
+    }
+  }
+}
+
 }  // namespace
 
-int doctor(bool as_json) {
+int doctor(const std::string& config, bool as_json) {
   std::vector<Finding> findings;
   check_kernel(findings);
   check_cpu(findings);
   check_memory(findings);
   check_devices(findings);
+  if (!config.empty()) check_config(findings, config);
   const bool bad = std::any_of(findings.begin(), findings.end(),
                                [](const Finding& f) { return f.grade == Grade::bad; });
   const auto grade = [](Grade g) {

@@ -5,8 +5,8 @@
 
 namespace sealwire::cli {
 
-// kFailed when something
+// Checks the box, and against the configuration if `config` is not empty. kFailed when something
 // stands in the way; advice alone is kOk.
-int doctor(bool as_json);
+int doctor(const std::string& config, bool as_json);
 
 }  // namespace sealwire::cli

@@ -246,7 +246,6 @@ Result<std::vector<LineControl::Prepared>> LineControl::prepare(std::vector<conf
   for (std::size_t i = 0; i < outbound.size(); ++i) {
     Prepared& one = all[outbound[i]];
     one.grant = (*grants)[i];
-    one.sa.numbers = one.grant.fingerprint;
     one.out->next_sn = crypto::SeqNo(one.grant.first);
     one.out->sn_limit = one.grant.limit;
     one.out->sn_low_water = one.grant.low;
@@ -266,15 +265,13 @@ Result<void> LineControl::install(Prepared&& prepared) {
     auto installed = sad_->install(*slot, std::move(*prepared.out));
     if (!installed) return tl::unexpected(installed.error());
     pipelines::OutboundSa* const out = *installed;
-    if (old != nullptr && old->numbers && old->numbers != sa.numbers) {
-      context_.numbers.forget(*old->numbers);
-    }
+    if (old != nullptr && old->numbers) context_.numbers.forget(*old->numbers);
     // Valid until the SA is replaced or removed: both end the tracking first.
-    context_.numbers.track(prepared.grant,
-                           {[out] { return out->runtime.next_sn.load(std::memory_order_relaxed); },
-                            [out](std::uint64_t limit, std::uint64_t low) {
-                              pipelines::raise_limit(*out, limit, low);
-                            }});
+    sa.numbers = context_.numbers.track(
+        prepared.grant, {[out] { return out->runtime.next_sn.load(std::memory_order_relaxed); },
+                         [out](std::uint64_t limit, std::uint64_t low) {
+                           pipelines::raise_limit(*out, limit, low);
+                         }});
     note_sa(sa.config);
     sas_.insert_or_assign(name, std::move(sa));
     return {};
@@ -596,14 +593,13 @@ Result<void> LineControl::install_secy(std::size_t port, PreparedSecy&& prepared
     if (auto installed = secy.install_transmit_sa(std::move(tx.settings)); !installed)
       return installed;
     pipelines::Secy* const one = &secy;
-    context_.numbers.track(tx.grant, {[one, an] {
-                                        const auto status = one->transmit_sa(an);
-                                        return status ? status->next_pn : 0;
-                                      },
-                                      [one, an](std::uint64_t limit, std::uint64_t) {
-                                        (void)one->set_limit(an, limit);
-                                      }});
-    secy_numbers_[{port, an.value()}] = tx.grant.fingerprint;
+    secy_numbers_[{port, an.value()}] = context_.numbers.track(
+        tx.grant,
+        {[one, an] {
+           const auto status = one->transmit_sa(an);
+           return status ? status->next_pn : 0;
+         },
+         [one, an](std::uint64_t limit, std::uint64_t) { (void)one->set_limit(an, limit); }});
     if (auto enabled = secy.enable_transmit(an, true); !enabled) return enabled;
   }
   if (!prepared.config.tx.empty()) {

@@ -114,7 +114,7 @@ class LineControl {
     std::uint64_t cookie = 0;
     pipelines::OutboundSlot* slot = nullptr;
     pipelines::InboundSa* inbound = nullptr;
-    std::optional<StateStore::Fingerprint> numbers{};
+    std::optional<NumberKeeper::Ticket> numbers{};
     Clock::time_point installed{};
     bool soft_said = false;
   };
@@ -167,7 +167,7 @@ class LineControl {
   std::unique_ptr<pipelines::LineDirection> egress_, ingress_;
   std::vector<rte_ring*> rings_;
   std::vector<std::unique_ptr<pipelines::Secy>> secys_;
-  std::map<std::pair<std::size_t, std::uint8_t>, StateStore::Fingerprint> secy_numbers_;
+  std::map<std::pair<std::size_t, std::uint8_t>, NumberKeeper::Ticket> secy_numbers_;
   std::unique_ptr<pipelines::Neighbours> neighbours_;
   std::unique_ptr<pipelines::Sad> sad_;
   std::map<std::string, pipelines::OutboundSlot*> slots_;  // by SA name, kept for ever

@@ -65,17 +65,21 @@ Result<std::vector<NumberKeeper::Grant>> NumberKeeper::reserve(const std::vector
   return grants;
 }
 
-void NumberKeeper::track(const Grant& grant, Watch watch) {
+NumberKeeper::Ticket NumberKeeper::track(const Grant& grant, Watch watch) {
   Item item;
   item.watch = std::move(watch);
   item.limit = grant.limit;
   item.end = grant.end;
   item.block = first_block(grant.end);
   item.raised = Clock::now();
+  item.ticket = ++last_ticket_;
   items_[grant.fingerprint] = std::move(item);
+  return last_ticket_;
 }
 
-void NumberKeeper::forget(const StateStore::Fingerprint& fingerprint) { items_.erase(fingerprint); }
+void NumberKeeper::forget(Ticket ticket) {
+  std::erase_if(items_, [ticket](const auto& entry) { return entry.second.ticket == ticket; });
+}
 
 Result<void> NumberKeeper::poll(Clock::time_point now) {
   if (now < retry_) return {};

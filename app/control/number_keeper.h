@@ -44,10 +44,13 @@ class NumberKeeper {
     std::function<std::uint64_t()> next;  // next number the SA will use
     std::function<void(std::uint64_t limit, std::uint64_t low)> raise;
   };
-  // From now on this SA owns the space; another SA tracked for it keeps its limit and gets no more.
-  void track(const Grant& grant, Watch watch);
-  // The SA is being retired: its callbacks are not called any more. Its numbers stay recorded.
-  void forget(const StateStore::Fingerprint& fingerprint);
+  // From now on this SA owns the space; another SA tracked for it (the same key under another name
+  // or association number) keeps its limit and gets no more. The ticket is this SA's alone.
+  using Ticket = std::uint64_t;
+  Ticket track(const Grant& grant, Watch watch);
+  // The SA is being retired: its callbacks are not called any more. Its numbers stay recorded. An
+  // SA that took over the space goes on.
+  void forget(Ticket ticket);
 
   // Raises limits where needed. The first error since the last call is returned once: the SAs
   // concerned run out at their limit (fail closed) unless a later poll succeeds.
@@ -61,6 +64,7 @@ class NumberKeeper {
  private:
   struct Item {
     Watch watch;
+    Ticket ticket = 0;
     std::uint64_t limit = 0, end = 0, block = 0;
     Clock::time_point raised{};
   };
@@ -69,6 +73,7 @@ class NumberKeeper {
 
   StateStore* store_;
   std::map<StateStore::Fingerprint, Item> items_;
+  Ticket last_ticket_ = 0;
   Clock::time_point retry_{};
 };
 

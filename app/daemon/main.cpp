@@ -216,6 +216,7 @@ int serve(const std::string& file) {
   const auto plan = plan_eal(loaded.document, this_host());
   if (!plan) return refuse(plan.error());
   spdlog::info("{}", plan->memory_note);
+  if (system.dpdk_telemetry) spdlog::info("telemetry: dpdk-telemetry.py -f {}", plan->file_prefix);
   if (auto started = Eal::start(*plan, system.eal_log); !started) return refuse(started.error());
 
   int code = kOk;

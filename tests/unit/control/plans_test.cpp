@@ -1,0 +1,175 @@
+// Which arguments EAL gets, how large packet buffers are, and which worker serves what.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <string>
+
+#include "app/control/worker_plan.h"
+#include "app/daemon/eal.h"
+#include "app/daemon/pool_plan.h"
+
+namespace sealwire {
+namespace {
+
+using daemon::Host;
+using pipelines::Direction;
+using pipelines::Spread;
+
+constexpr std::uint64_t kGiB = 1ULL << 30;
+
+config::Document wire(std::uint16_t workers = 1) {
+  config::Document document;
+  document.system.workers.count = workers;
+  for (const char* name : {"in", "out"}) {
+    config::Port port;
+    port.name = name;
+    port.device = std::string("net_null_") + name;
+    document.ports.push_back(std::move(port));
+  }
+  config::Line line;
+  line.name = "x";
+  line.inside = {"in"};
+  line.outside = {"out"};
+  document.lines.push_back(std::move(line));
+  return document;
+}
+
+bool has(const daemon::EalPlan& plan, const std::string& word) {
+  return std::find(plan.arguments.begin(), plan.arguments.end(), word) != plan.arguments.end();
+}
+std::string after(const daemon::EalPlan& plan, const std::string& word) {
+  const auto found = std::find(plan.arguments.begin(), plan.arguments.end(), word);
+  return found == plan.arguments.end() || found + 1 == plan.arguments.end() ? "" : *(found + 1);
+}
+
+TEST(EalPlan, WithoutPciPortsNoPciDeviceIsTouched) {
+  const auto plan = daemon::plan_eal(wire(), Host{{0, 1}, 0});
+  ASSERT_TRUE(plan);
+  EXPECT_TRUE(has(*plan, "--no-pci"));
+  EXPECT_TRUE(has(*plan, "--no-huge"));
+  EXPECT_FALSE(has(*plan, "--in-memory"));
+  EXPECT_NE(after(*plan, "-m"), "");
+}
+
+TEST(EalPlan, WithPciPortsExactlyThoseAreAllowed) {
+  config::Document document = wire();
+  document.ports[0].pci = true;
+  document.ports[0].device = "0000:3b:00.0";
+  const auto plan = daemon::plan_eal(document, Host{{0, 1}, 0});
+  ASSERT_TRUE(plan);
+  EXPECT_FALSE(has(*plan, "--no-pci"));
+  EXPECT_EQ(std::count(plan->arguments.begin(), plan->arguments.end(), "-a"), 1);
+  EXPECT_EQ(after(*plan, "-a"), "0000:3b:00.0");
+}
+
+TEST(EalPlan, HugepagesAreUsedWhenThereAreEnough) {
+  const auto plan = daemon::plan_eal(wire(), Host{{0, 1}, 2 * kGiB});
+  ASSERT_TRUE(plan);
+  EXPECT_TRUE(has(*plan, "--in-memory"));
+  EXPECT_FALSE(has(*plan, "--no-huge"));
+  config::Document document = wire();
+  document.system.hugepages = config::Hugepages::off;
+  EXPECT_TRUE(has(*daemon::plan_eal(document, Host{{0, 1}, 2 * kGiB}), "--no-huge"));
+  document.system.hugepages = config::Hugepages::required;
+  const auto refused = daemon::plan_eal(document, Host{{0, 1}, 1 << 20});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().id, "SW-EAL-001");
+}
+
+TEST(EalPlan, InstancesDoNotShareAPrefix) {
+  config::Document a = wire(), b = wire();
+  b.system.api_socket = "/run/sealwire/other.sock";
+  EXPECT_NE(daemon::plan_eal(a, Host{{0}, 0})->file_prefix,
+            daemon::plan_eal(b, Host{{0}, 0})->file_prefix);
+  EXPECT_EQ(daemon::plan_eal(a, Host{{0}, 0})->file_prefix,
+            daemon::plan_eal(a, Host{{0}, 0})->file_prefix);
+}
+
+TEST(EalPlan, LcoresFollowTheWorkers) {
+  EXPECT_EQ(after(*daemon::plan_eal(wire(3), Host{{0, 1}, 0}), "--lcores"),
+            "0@(0,1),1@(0,1),2@(0,1),3@(0,1)");
+  config::Document document = wire(2);
+  document.system.workers.lcores = {1, 3};
+  EXPECT_EQ(after(*daemon::plan_eal(document, Host{{0, 1, 2, 3}, 0}), "--lcores"),
+            "0@(0,2),1@1,2@3");
+  document.system.control_core = 2;
+  EXPECT_EQ(after(*daemon::plan_eal(document, Host{{0, 1, 2, 3}, 0}), "--lcores"), "0@2,1@1,2@3");
+  const auto refused = daemon::plan_eal(document, Host{{0, 1, 2}, 0});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().id, "SW-EAL-002");
+  EXPECT_NE(refused.error().message.find('3'), std::string::npos);
+}
+
+TEST(PoolPlan, AFrameOfTheMtuIsOneSegment) {
+  config::Document document = wire();
+  for (const std::uint16_t mtu : {std::uint16_t{1500}, std::uint16_t{9000}, std::uint16_t{9600}}) {
+    document.ports[1].mtu = mtu;
+    // Both ports' buffers leave by the other one.
+    EXPECT_GE(daemon::pool_plan(document, document.ports[0]).data_room, 128 + 14 + 8 + mtu + 64);
+    EXPECT_GE(daemon::pool_plan(document, document.ports[1]).data_room, 128 + 14 + 8 + mtu + 64);
+    EXPECT_GE(daemon::line_pool_plan(document, document.lines[0]).data_room,
+              128 + 14 + 8 + mtu + 64);
+  }
+  EXPECT_GT(daemon::memory_needed(document),
+            daemon::pool_plan(document, document.ports[0]).octets() +
+                daemon::pool_plan(document, document.ports[1]).octets());
+}
+
+std::vector<control::OpenPort> open_ports(std::uint16_t queues) {
+  std::vector<control::OpenPort> ports(2);
+  ports[0].name = "in";
+  ports[0].rx_queues = queues;
+  ports[1].name = "out";
+  return ports;
+}
+
+TEST(WorkerPlan, OneCoreIsAloneAndWorkIsSpread) {
+  const config::Document document = wire(2);
+  const auto plan = control::plan_workers(document, open_ports(1));
+  ASSERT_TRUE(plan);
+  ASSERT_EQ(plan->size(), 2U);
+  EXPECT_EQ((*plan)[0].spread, Spread::alone);
+  EXPECT_EQ((*plan)[0].direction, Direction::egress);
+  EXPECT_NE((*plan)[0].worker, (*plan)[1].worker);
+}
+
+TEST(WorkerPlan, SeveralCoresShareAQueueOrHaveTheirOwn) {
+  config::Document document = wire(3);
+  document.lines[0].workers.egress.count = 2;
+  document.lines[0].workers.ingress.count = 3;
+  const auto shared = control::plan_workers(document, open_ports(1));
+  ASSERT_TRUE(shared);
+  ASSERT_EQ(shared->size(), 5U);
+  for (const control::LanePlan& lane : *shared) {
+    EXPECT_EQ(lane.spread, Spread::shared_queue);
+    EXPECT_EQ(lane.queues.size(), 1U);
+  }
+  const auto own = control::plan_workers(document, open_ports(4));
+  ASSERT_TRUE(own);
+  std::vector<std::uint16_t> queues;
+  for (const control::LanePlan& lane : *own) {
+    if (lane.direction == Direction::ingress) {
+      EXPECT_EQ(lane.spread, Spread::shared_queue);
+      continue;
+    }
+    EXPECT_EQ(lane.spread, Spread::own_queues);
+    for (const auto& queue : lane.queues) queues.push_back(queue.queue);
+  }
+  std::sort(queues.begin(), queues.end());
+  EXPECT_EQ(queues, (std::vector<std::uint16_t>{0, 1, 2, 3})) << "each queue has one worker";
+}
+
+TEST(WorkerPlan, CoresThatAreNoWorkersAreRefused) {
+  config::Document document = wire(1);
+  document.lines[0].workers.egress.count = 2;
+  EXPECT_EQ(control::plan_workers(document, open_ports(1)).error().id, "SW-CTL-001");
+  document = wire(2);
+  document.system.workers.lcores = {2, 3};
+  document.lines[0].workers.ingress.lcores = {3};
+  EXPECT_EQ((*control::plan_workers(document, open_ports(1)))[1].worker, 1U);
+  document.lines[0].workers.ingress.lcores = {5};
+  EXPECT_EQ(control::plan_workers(document, open_ports(1)).error().id, "SW-CTL-002");
+}
+
+}  // namespace
+}  // namespace sealwire
