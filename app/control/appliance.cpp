@@ -335,8 +335,8 @@ Result<json> Appliance::reload(const std::string& file) {
   }
   if (!restart.empty()) {
     return fail("SW-CTL-020",
-                fmt::format("{}: {} cannot change while running", path, fmt::join(restart, ", ")),
-                "nothing was changed; restart sealwired to apply it");
+                fmt::format("{}: needs a restart: {}", path, fmt::join(restart, "; ")),
+                "nothing was changed; put it back, or restart sealwired");
   }
   std::vector<std::string> done;
   for (std::size_t i = 0; i < names.size(); ++i) {

@@ -181,7 +181,7 @@ class Wire(unittest.TestCase):
         daemon.config.write_text(good.replace("mtu: 1500", "mtu: 1400"))
         result = daemon.cli("reload", check=False)
         self.assertEqual(result.returncode, 4, result.stderr)
-        self.assertIn("ports", result.stderr)
+        self.assertIn("port in", result.stderr)
         self.assertIn("restart", result.stderr)
         daemon.config.write_text(good)
         after = daemon.show("secy")["secys"][0]["transmit"]["sas"]
