@@ -101,7 +101,7 @@ class Guest:
                 options += ",disable-legacy=on,iommu_platform=on"
         return options
 
-    def start(self, timeout=60):
+    def start(self, timeout=180):
         """Boots and waits until the agent answers."""
         agent = self.folder / "agent"
         initrd = self.image / "initrd"
@@ -188,12 +188,12 @@ class Guest:
             raise GuestError(f"guest {self.name}: answer {answer['id']} to {request['id']}")
         return answer["rc"], base64.b64decode(answer["out"])
 
-    def run(self, command, timeout=20):
+    def run(self, command, timeout=60):
         """Runs shell text; returns (exit code, output). Code 124: killed when `timeout` ended."""
         code, output = self._request(timeout + 15, run=command, timeout=timeout)
         return code, output.decode(errors="replace")
 
-    def check(self, command, timeout=20):
+    def check(self, command, timeout=60):
         """Like run(), but raises unless the command succeeds; returns its output."""
         code, output = self.run(command, timeout)
         if code != 0:
@@ -225,7 +225,7 @@ class Guest:
             raise GuestError(f"cannot read {path} in guest {self.name}: {data.decode()}")
         return data
 
-    def wait_until(self, command, timeout=20, interval=0.2):
+    def wait_until(self, command, timeout=60, interval=0.2):
         """Runs `command` until it succeeds; returns its last output, raises after `timeout`."""
         deadline = time.monotonic() + timeout
         while True:

@@ -15,7 +15,7 @@ from typing import Callable
 
 from guest import Guest
 from linux import Place
-from ours import GUEST_MAC, Box
+from ours import GUEST_MAC, Box, build_dir  # noqa: F401
 
 HERE = pathlib.Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[1]
@@ -31,7 +31,7 @@ def expect(found, wanted, what):
         raise Mismatch(f"{what}: found {found!r}, expected {wanted!r}")
 
 
-def wait_for(condition, what, timeout=10, interval=0.05):
+def wait_for(condition, what, timeout=30, interval=0.05):
     """Polls `condition` until it returns something true, which is returned."""
     deadline = time.monotonic() + timeout
     while True:
@@ -78,7 +78,7 @@ class Bench:
         if self._guest is None:
             self._guest = self.make_guest()
             self._guest.start()
-            self._guest.run(RESET, timeout=30)
+            self._guest.check(RESET, timeout=180)
             self.note(f"guest booted in {self._guest.boot_seconds:.1f} s")
         return self._guest
 
@@ -128,7 +128,7 @@ class Bench:
         if self._box is not None:
             self._box.stop()
         if self._guest is not None:
-            self._guest.run(RESET, timeout=30)
+            self._guest.check(RESET, timeout=180)
 
     def close(self):
         if self._guest is not None:
