@@ -216,7 +216,7 @@ for l in $(ip -o link | sed 's/^[0-9]*: \([^:@]*\).*/\1/'); do
   case $l in
     lo) ip addr flush dev lo scope global ;;
     eth*) tc qdisc del dev $l root 2>/dev/null; tc qdisc del dev $l clsact 2>/dev/null
-      ip addr flush dev $l; ip link set $l down mtu 1500; sysctl -qw net.ipv6.conf.$l.disable_ipv6=1 ;;
+      ip addr flush dev $l; ip link set $l down promisc off mtu 1500; sysctl -qw net.ipv6.conf.$l.disable_ipv6=1 ;;
     *) ip link del $l 2>/dev/null ;;
   esac
 done

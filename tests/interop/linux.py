@@ -211,10 +211,8 @@ class Xfrm:
     def hold_encap_socket(self, port=4500, family=4):
         """A UDP socket that hands ESP to XFRM, as an IKE daemon would hold; returns its process id."""
         name = {4: "AF_INET", 6: "AF_INET6"}[family]
-        # Linux drops UDP over IPv6 without a checksum unless the socket says that it may come (RFC 6936).
-        no_check = "s.setsockopt(17, 102, 1); " if family == 6 else ""
         program = (f"import socket, time; s = socket.socket(socket.{name}, socket.SOCK_DGRAM); "
-                   f"{no_check}s.setsockopt(17, 100, 2); s.bind(('', {port})); time.sleep(3600)")
+                   f"s.setsockopt(17, 100, 2); s.bind(('', {port})); time.sleep(3600)")
         pid = self.place.guest.spawn(f"exec {self.place.inside}python3 -c \"{program}\"", "/tmp/encap.log")
         self.place.guest.wait_until(f"{self.place.inside}ss -lun 2>/dev/null | grep -q ':{port} '", 15)
         return pid

@@ -19,7 +19,8 @@ def both(bench, suite, tunnels):
         return {"0": {"key": sa.key, **({"salt": sa.salt, "ssci": sa.ssci} if extended else {})}}
 
     guest = Place(bench.guest)
-    guest.check("ip link set eth0 mtu 1632 up")
+    # Promiscuous: every frame of ours is to reach the SecY, also multicast that nobody has joined yet.
+    guest.check("ip link set eth0 mtu 1632 promisc on up")
     linux = Macsec(guest, "eth0")
     linux.set_up(suite, tx=their_sa, rx=our_sa, peer_mac=WAN_MAC, window=0, mtu=1600)
     site = Site(bench, tunnels, wan_mtu=1632, device="macsec0", macsec={

@@ -127,9 +127,17 @@ class Site:
 
     def expect_same_counts(self, number):
         """Packets that one end sealed are those that the other accepted."""
-        ours, theirs = self.box.sas(), self.xfrm.states()
-        expect(ours[f"out{number}"]["packets"], theirs[0x1000 + 2 * number]["packets"], "packets, ours to Linux")
-        expect(ours[f"in{number}"]["packets"], theirs[0x1001 + 2 * number]["packets"], "packets, Linux to ours")
+        def counted():
+            ours, theirs = self.box.sas(), self.xfrm.states()
+            return theirs, [ours[f"out{number}"]["packets"], ours[f"in{number}"]["packets"]], \
+                [theirs[0x1000 + 2 * number]["packets"], theirs[0x1001 + 2 * number]["packets"]]
+
+        try:
+            wait_for(lambda: (found := counted())[1] == found[2], "equal counts", timeout=5)
+        except AssertionError:
+            pass
+        theirs, mine, linux = counted()
+        expect(mine, linux, "packets out and in, ours against Linux's")
         for spi in (0x1000 + 2 * number, 0x1001 + 2 * number):
             expect({theirs[spi][key] for key in ("outside_window", "replayed", "failed")}, {0}, f"refused by SPI {spi:#x}")
 
