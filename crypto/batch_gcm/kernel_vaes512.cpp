@@ -1,5 +1,7 @@
 // VAES and VPCLMULQDQ on AVX-512: four blocks a vector. Compiled with those instructions; run only
 // where they are.
+#include <cpuid.h>
+
 #include "crypto/batch_gcm/gcm.h"
 
 namespace sealwire::crypto::batch_gcm {
@@ -124,10 +126,14 @@ struct V {
   }
 };
 
+// Not every compiler knows VAES and VPCLMULQDQ by name: leaf 7, ECX. AVX-512 includes the operating
+// system's consent.
 bool supported() {
-  return __builtin_cpu_supports("vaes") && __builtin_cpu_supports("vpclmulqdq") &&
-         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("bmi2");
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) != 0 && (ecx & bit_VAES) != 0 &&
+         (ecx & bit_VPCLMULQDQ) != 0 && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+         __builtin_cpu_supports("bmi2");
 }
 void seal(std::span<AeadOp* const> ops) { packets<V, true>(ops); }
 void open(std::span<AeadOp* const> ops) { packets<V, false>(ops); }
