@@ -1,5 +1,6 @@
 """MACsec frames by scapy (its MACsecSA), for the modes it has no words for too: ES, SCB, VLAN tags in clear, padding."""
 
+import functools
 import struct
 import warnings
 
@@ -8,6 +9,18 @@ from scapy.layers.l2 import Ether
 from scapy.packet import Raw
 
 ICV = 16
+
+
+def quiet(function):
+    """MACsecSA uses names of fields that scapy itself has deprecated."""
+
+    @functools.wraps(function)
+    def call(*arguments, **named):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            return function(*arguments, **named)
+
+    return call
 
 
 class Channel:
@@ -33,6 +46,7 @@ class Channel:
         # scapy counts from the frame's start; its data starts behind the SecTAG.
         return 12 + self._tag_length() + min(self.offset, secure_length) if self.confidential else None
 
+    @quiet
     def seal(self, frame, pn, pad=0):
         """The MACsec frame that carries `frame` under `pn`, followed by `pad` octets of Ethernet padding."""
         end = 12 + 4 * self._clear(frame)
@@ -41,14 +55,13 @@ class Channel:
         if len(bare) > 14:
             packet = packet / Raw(bare[14:])
         self.sa.pn = pn
-        with warnings.catch_warnings():  # scapy's encap uses names of fields that scapy has deprecated
-            warnings.simplefilter("ignore", DeprecationWarning)
-            tagged = self.sa.encap(packet)
+        tagged = self.sa.encap(packet)
         tagged[MACsec].ES = self.mode == "es"
         tagged[MACsec].SCB = self.mode == "scb"
         sealed = bytes(self.sa.encrypt(tagged, assoclen=self._associated(len(bare) - 12)))
         return sealed[:12] + tags + sealed[12:] + bytes(pad)
 
+    @quiet
     def open(self, frame, pn_high=0):
         """(frame, PN) of a MACsec frame; raises when the ICV is wrong."""
         end = 12
