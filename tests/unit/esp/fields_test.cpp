@@ -104,6 +104,10 @@ TEST_P(Families, TtlIsDecrementedOnceByEachGatewayAndTheOuterOneIsItsOwn) {
   i.ttl = 2;
   frame = pair.a.egress_one(pair.a.from_inside(i)).frame;
   EXPECT_EQ(pair.b.ingress_one(frame).drop, DropReason::ttl_expired);
+  for (auto ttl : std::initializer_list<std::uint8_t>{0, 1}) {
+    i.ttl = ttl;
+    EXPECT_EQ(pair.a.egress_one(pair.a.from_inside(i)).drop, DropReason::ttl_expired);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(All, Families, ::testing::Combine(::testing::Bool(), ::testing::Bool()));

@@ -198,7 +198,7 @@ RC_GTEST_PROP(SealOpen, IsTheIdentityOverSizesLayoutsAndModes, ()) {
   Pair pair(options);
   for (Site* site : {&pair.a, &pair.b}) {
     site->gateway.outside[0].ip_mtu = site->gateway.inside[0].ip_mtu = 9600;
-    site->segment = *rc::gen::element<std::size_t>(0, 0, 60, 333, 2000);
+    site->segment = *rc::gen::element<std::size_t>(0, 0, 200, 333, 2000);
   }
   std::vector<Octets> frames, expected, wire_frames;
   for (int i = *rc::gen::inRange(1, 12); i > 0; --i) {
