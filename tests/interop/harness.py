@@ -206,7 +206,9 @@ secrets {{
 RESET = r"""
 for d in /proc/[0-9]*; do
   p=${d#/proc/}
-  [ "$p" != 1 ] && [ "$p" != $$ ] && [ -s $d/cmdline ] && kill -9 $p 2>/dev/null
+  line=
+  read -r -d '' line 2>/dev/null <$d/cmdline
+  [ "$p" != 1 ] && [ "$p" != $$ ] && [ -n "$line" ] && kill -9 $p 2>/dev/null
 done
 for n in $(ip netns list | cut -d' ' -f1); do ip netns del $n; done
 ip xfrm state flush; ip xfrm policy flush

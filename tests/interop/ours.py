@@ -120,7 +120,7 @@ class Box:
 
     def ping(self, address, *, size=56, count=1, timeout=3, options=()):
         """From the inside host; returns how many replies came."""
-        command = ["ip", "netns", "exec", self.inside, "ping", "-q", "-n", "-c", str(count), "-i", "0.02", "-W",
+        command = ["ip", "netns", "exec", self.inside, "ping", "-q", "-n", "-c", str(count), "-i", "0.005", "-W",
                    str(timeout), "-s", str(size), *options, address]
         output = subprocess.run(command, capture_output=True, text=True, timeout=count * timeout + 20).stdout
         found = re.search(r"(\d+) received", output)
