@@ -76,7 +76,6 @@ class Hostile(unittest.TestCase):
         box = Box()
         lines = []
         for number, (tags, frames) in enumerate(((0, hostile), (2, hostile), (0, every))):
-            # A line gets all of it twice: strict is strict, and nothing of the first time is remembered.
             text = WIRE_MACSEC % (tags, number + 4, key(f"hostile tx {number}", 16).hex(),
                                   (SAK["rx"] if number == 0 else key(f"hostile rx {number}", 16)).hex())
             lines.append(box.add(Line(f"wire{number}", "macsec", text, outside=frames,
@@ -85,6 +84,7 @@ class Hostile(unittest.TestCase):
         lines[0].outside.append(good)
         box.run()
         self.assertEqual([f.hex() for f in lines[0].delivered], [frame.hex()])
+        self.assertNotIn("InPktsLate", lines[0].drops["ingress"], "a hostile frame has moved lowestPN")
         lines[0].outside.pop()
         lines[0].flow["ingress"]["rx_packets"] -= 1
         for line in lines:
