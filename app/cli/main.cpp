@@ -265,7 +265,8 @@ int run(int argc, char** argv) {
   CLI::App* doctor_command = app.add_subcommand(
       "doctor", "is this box ready: cores, hugepages, NICs, crypto features, MTU, offloads");
   std::string doctor_config;
-  doctor_command->add_option("-c,--config", doctor_config, "configuration to check the box against");
+  doctor_command->add_option("-c,--config", doctor_config,
+                             "configuration to check the box against");
   doctor_command->callback([&] { code = doctor(doctor_config, as_json); });
 
   try {

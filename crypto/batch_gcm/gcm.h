@@ -233,8 +233,8 @@ template <class V, int Rounds, bool Seal>
 SEALWIRE_INLINE void packet(const Schedule& key, AeadOp& op) {
   using P = Packet<V, Rounds, Seal>;
   P state(key, op);
-  const Block lengths = _mm_set_epi64x(static_cast<long long>(std::uint64_t{op.aad_length} * 8),
-                                       static_cast<long long>(std::uint64_t{op.length} * 8));
+  const Block lengths = _mm_set_epi64x(static_cast<long long>(op.aad_length) * 8,
+                                       static_cast<long long>(op.length) * 8);
   std::uint32_t rest = op.length;
   if (rest <= P::kGroup) {
     V::for_vectors(
