@@ -83,9 +83,9 @@ class Guest:
                               self._device_options("virtio-net-pci", index, mac) + ",vectors=0"])
 
     def add_link(self, path, mac, listen):
-        """Attaches to another guest by a Unix stream socket: one side listens, one connects."""
+        """Attaches to another guest by a Unix stream socket; the side that listens is started first."""
         index = len(self._devices)
-        role = "server=on" if listen else "server=off,reconnect=1"
+        role = "server=on" if listen else "server=off"
         self._devices.append(
             ["-netdev", f"stream,id=net{index},addr.type=unix,addr.path={path},{role}", "-device",
              self._device_options("virtio-net-pci", index, mac)])

@@ -237,7 +237,7 @@ def attempt(function):
 
 def run_cases(chosen, bench, report_path=None, verbose=False):
     """Runs the cases in order on one bench; returns the number of failures."""
-    results, failures = [], 0
+    results, failures, peers = [], 0, None
     begin = time.monotonic()
     for case in chosen:
         started = time.monotonic()
@@ -258,10 +258,11 @@ def run_cases(chosen, bench, report_path=None, verbose=False):
         print(f"[{'FAILED' if error else '  OK  '}] {case.name} ({seconds:.1f} s)", flush=True)
         results.append({"name": case.name, "group": case.group, "proves": case.proves, "passed": error is None,
                         "seconds": round(seconds, 1), **facts})
+        if report_path:  # after every case: a run that is cut short has told what it found
+            report_path.parent.mkdir(parents=True, exist_ok=True)
+            peers = peers or versions(bench)
+            report_path.write_text(json.dumps({"versions": peers, "cases": results}, indent=1) + "\n")
     print(f"{len(results) - failures} passed, {failures} failed in {time.monotonic() - begin:.0f} s", flush=True)
-    if report_path:
-        report_path.parent.mkdir(parents=True, exist_ok=True)
-        report_path.write_text(json.dumps({"versions": versions(bench), "cases": results}, indent=1) + "\n")
     return failures
 
 
