@@ -273,7 +273,7 @@ def versions(bench):
         "kernel": guest.check("uname -r -v").strip(),
         "iproute2": guest.check("ip -V").strip(),
         "wpa_supplicant": guest.check("wpa_supplicant -v | head -1").strip(),
-        "strongswan": guest.check("swanctl --version | head -1").strip(),
+        "strongswan": guest.check("swanctl --version 2>&1 | grep -m1 ^strongSwan").strip(),
     }
 
 
