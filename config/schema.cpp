@@ -76,7 +76,7 @@ std::string cell(std::string text) {
 
 std::string type_cell(const Field& field) {
   if (field.child == nullptr) return field.type;
-  const std::string link = fmt::format("[{0}](#{0})", field.child->name);
+  std::string link = fmt::format("[{0}](#{0})", field.child->name);
   switch (field.shape) {
     case Shape::named:
       return fmt::format("mapping from {} to {}", field.key, link);

@@ -34,7 +34,7 @@ bool run(const SecretBytes& kek, std::span<const std::uint8_t> in, std::span<std
                     EVP_CipherUpdate(context.get(), out.data(), &written, in.data(),
                                      static_cast<int>(in.size())) == 1 &&
                     EVP_CipherFinal_ex(context.get(), out.data() + written, &more) == 1 &&
-                    static_cast<std::size_t>(written + more) == expected;
+                    static_cast<std::size_t>(written) + static_cast<std::size_t>(more) == expected;
   ERR_clear_error();
   return done;
 }

@@ -273,8 +273,9 @@ RingPort::RingPort(unsigned queues, unsigned tx_slots) {
   if (rte_eth_dev_configure(id_, static_cast<std::uint16_t>(queues), 1, &conf) != 0) {
     die("rte_eth_dev_configure");
   }
-  for (std::uint16_t q = 0; q < queues; ++q) {
-    if (rte_eth_rx_queue_setup(id_, q, 0, 0, nullptr, pool()) != 0) die("rx_queue_setup");
+  for (unsigned q = 0; q < queues; ++q) {
+    if (rte_eth_rx_queue_setup(id_, static_cast<std::uint16_t>(q), 0, 0, nullptr, pool()) != 0)
+      die("rx_queue_setup");
   }
   if (rte_eth_tx_queue_setup(id_, 0, 0, 0, nullptr) != 0) die("tx_queue_setup");
   if (rte_eth_dev_start(id_) != 0) die("rte_eth_dev_start");
