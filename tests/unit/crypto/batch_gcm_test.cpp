@@ -81,7 +81,9 @@ class BatchGcm : public testing::TestWithParam<std::string_view> {
     const Octets nonce = random(12);
     made.sealed = openssl_seal(algorithm, made.key, nonce.data(), made.aad, made.clear);
     made.buffer.assign(kGuard + made.shift + length + 16 + kGuard, kGuardOctet);
-    std::memcpy(made.buffer.data() + kGuard + made.shift, made.clear.data(), length);
+    if (length != 0) {
+      std::memcpy(made.buffer.data() + kGuard + made.shift, made.clear.data(), length);
+    }
     std::memcpy(op.iv, nonce.data(), 12);
     op.key = made.engine_key.get();
     op.length = static_cast<std::uint32_t>(length);

@@ -162,7 +162,7 @@ rte_mbuf* make_mbuf(const Bytes& frame, rte_mempool* from) {
   if (m == nullptr) die("rte_pktmbuf_alloc");
   char* const to = rte_pktmbuf_append(m, static_cast<std::uint16_t>(frame.size()));
   if (to == nullptr) die("rte_pktmbuf_append");
-  std::memcpy(to, frame.data(), frame.size());
+  if (!frame.empty()) std::memcpy(to, frame.data(), frame.size());
   return m;
 }
 
