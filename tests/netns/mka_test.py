@@ -295,7 +295,8 @@ class Rekeys(unittest.TestCase):
             for end in results:
                 self.assertEqual((end["missing"], end["duplicates"]), (0, 0), f"{end}\n{log[-4000:]}")
             self.assertEqual([kay["counters"]["peers_lost"] for kay in kays], [0, 0])
-            self.assertEqual(kays[0]["counters"]["saks_installed"], kays[1]["counters"]["saks_installed"])
+            # They are asked one after the other: a SAK may be on its way between them.
+            self.assertLessEqual(abs(kays[0]["counters"]["saks_installed"] - kays[1]["counters"]["saks_installed"]), 1)
             print(f"{kays[0]['counters']['saks_installed']} SAKs in {seconds} s, "
                   f"{sum(end['received'] for end in results)} frames, none lost", file=sys.stderr)
             return kays[0]["counters"]["saks_installed"]
