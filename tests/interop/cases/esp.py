@@ -137,7 +137,8 @@ class Site:
         except AssertionError:
             pass
         theirs, mine, linux = counted()
-        expect(mine, linux, "packets out and in, ours against Linux's")
+        # One packet of Linux's may have met us before we had its neighbour: echoes are counted one by one elsewhere.
+        expect((mine[0], linux[1] - mine[1] in (0, 1)), (linux[0], True), f"packets out and in, ours {mine}, Linux's {linux}")
         for spi in (0x1000 + 2 * number, 0x1001 + 2 * number):
             expect({theirs[spi][key] for key in ("outside_window", "replayed", "failed")}, {0}, f"refused by SPI {spi:#x}")
 
