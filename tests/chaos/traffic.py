@@ -185,7 +185,7 @@ class Observer:
             length = struct.unpack_from("!H", data, at)[0]
             frame = data[at + 2:at + 2 + length]
             at += 2 + length
-            if not frame:  # no frame: what a read gives when the link goes down under it
+            if not frame:  # an empty record, seen once when the link went down; not a frame
                 continue
             if frame[12:14] != b"\x88\xe5" or MARKER in frame:
                 raise AssertionError(f"in clear on the wire: {frame.hex()}")

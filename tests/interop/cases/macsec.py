@@ -186,7 +186,7 @@ def refused(bench):
         accepted = wire.box.secy()["InPktsOK"], wire.linux.counters()["InPktsOK"]
         before = wire.box.drops().get(our_name, 0)
         send_from_guest(wire.guest, "eth0", [make(wire.their_sa.key, GUEST_MAC, number)] * 3)
-        # Not exactly three more: frames that the ends send by themselves are of the past too, here.
+        # At least three more: exactly three was once not met. Frames that the ends send by themselves would explain it; not shown.
         wait_for(lambda: wire.box.drops().get(our_name, 0) >= before + 3, f"our {our_name} for {what}")
         before = wire.linux.counters()[their_name]
         wire.box.inject([make(wire.our_sa.key, WAN_MAC, number)] * 3)
