@@ -1,6 +1,7 @@
 #include "pipelines/egress.h"
 
 #include "pipelines/line.h"
+#include "pipelines/rounds.h"
 #include "pipelines/stages/classify.h"
 #include "pipelines/stages/esp_egress.h"
 #include "pipelines/stages/ethernet.h"
@@ -35,40 +36,9 @@ void number(Burst& burst) {
 
 bool crypt(Burst& burst, crypto::Engine& engine) {
   const LineSnapshot& line = *burst.line;
-  for (;;) {
-    switch (burst.step) {
-      case BurstStep::build_first:
-        if (!line.esp) {
-          burst.step = BurstStep::build_second;
-          break;
-        }
-        esp_egress::build(burst);
-        if (burst.batch.count != 0) engine.submit(burst.batch);
-        burst.step = BurstStep::wait_first;
-        break;
-      case BurstStep::wait_first:
-        if (burst.batch.count != 0 && !engine.poll(burst.batch)) return false;
-        esp_egress::finish(burst);
-        burst.step = BurstStep::build_second;
-        break;
-      case BurstStep::build_second:
-        if (!line.macsec) {
-          burst.step = BurstStep::crypted;
-          break;
-        }
-        macsec_egress::build(burst);
-        if (burst.batch.count != 0) engine.submit(burst.batch);
-        burst.step = BurstStep::wait_second;
-        break;
-      case BurstStep::wait_second:
-        if (burst.batch.count != 0 && !engine.poll(burst.batch)) return false;
-        macsec_egress::finish(burst);
-        burst.step = BurstStep::crypted;
-        break;
-      default:
-        return true;
-    }
-  }
+  return run_rounds(burst, engine,
+                    {Round{line.esp, esp_egress::build, esp_egress::finish},
+                     Round{line.macsec, macsec_egress::build, macsec_egress::finish}});
 }
 
 void settle(Burst& burst) {

@@ -1,6 +1,7 @@
 #include "pipelines/ingress.h"
 
 #include "pipelines/line.h"
+#include "pipelines/rounds.h"
 #include "pipelines/stages/esp_ingress.h"
 #include "pipelines/stages/ethernet.h"
 #include "pipelines/stages/macsec_ingress.h"
@@ -17,40 +18,9 @@ void classify(Burst& burst, LaneCounters& counters) {
 
 bool crypt(Burst& burst, crypto::Engine& engine) {
   const LineSnapshot& line = *burst.line;
-  for (;;) {
-    switch (burst.step) {
-      case BurstStep::build_first:
-        if (!line.macsec) {
-          burst.step = BurstStep::build_second;
-          break;
-        }
-        macsec_ingress::build(burst);
-        if (burst.batch.count != 0) engine.submit(burst.batch);
-        burst.step = BurstStep::wait_first;
-        break;
-      case BurstStep::wait_first:
-        if (burst.batch.count != 0 && !engine.poll(burst.batch)) return false;
-        macsec_ingress::finish(burst);
-        burst.step = BurstStep::build_second;
-        break;
-      case BurstStep::build_second:
-        if (!line.esp) {
-          burst.step = BurstStep::crypted;
-          break;
-        }
-        esp_ingress::build(burst);
-        if (burst.batch.count != 0) engine.submit(burst.batch);
-        burst.step = BurstStep::wait_second;
-        break;
-      case BurstStep::wait_second:
-        if (burst.batch.count != 0 && !engine.poll(burst.batch)) return false;
-        esp_ingress::finish(burst);
-        burst.step = BurstStep::crypted;
-        break;
-      default:
-        return true;
-    }
-  }
+  return run_rounds(burst, engine,
+                    {Round{line.macsec, macsec_ingress::build, macsec_ingress::finish},
+                     Round{line.esp, esp_ingress::build, esp_ingress::finish}});
 }
 
 void settle(Burst& burst) {
