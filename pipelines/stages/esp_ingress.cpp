@@ -306,7 +306,9 @@ void settle(Packet& packet) {
     packet.drop = DropReason::esp_replay;
     return count_drop(sa, packet.drop);
   }
-  const bool accepted = packet.drop == DropReason::none || packet.drop == DropReason::punted ||
+  // The SA has done its work also for what the control thread gets, as a packet whose neighbour is
+  // asked for first.
+  const bool accepted = packet.drop == DropReason::none || for_control(packet.drop) ||
                         packet.drop == DropReason::esp_dummy;
   if (accepted) {
     const std::uint32_t octets = packet.drop == DropReason::esp_dummy

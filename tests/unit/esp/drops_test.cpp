@@ -325,6 +325,7 @@ TEST_F(Esp, NoRouteAndNoNeighbour) {
   EXPECT_EQ(
       b.ingress_one(crafted(with_trailer(packet_of({.destination = "10.2.0.99"}), 4), 2)).drop,
       DropReason::no_neighbour);
+  EXPECT_EQ(b.sad.find_inbound(0x1001)->runtime.packets.read(), 1U);  // it goes on once resolved
   // The route of the redundant pair whose neighbour answers is taken.
   LinePort second = a.snapshot.outside[0];
   second.mac[4] = 9;
