@@ -33,10 +33,6 @@ std::vector<Mi> live_members(const Participant& participant) {
   return members;
 }
 
-bool contains(const std::vector<Mi>& sorted, const Mi& mi) {
-  return std::binary_search(sorted.begin(), sorted.end(), mi);
-}
-
 }  // namespace
 
 struct Kay::Sak {
@@ -428,10 +424,8 @@ bool Kay::may_generate(Time now) const {
       const Sak* sak = find_sak(cp_.latest());
       if (sak == nullptr || sak->ckn != principal_->ckn()) return true;
       if (!sak->generated_here) return principal_->live_peer(sak->ki.mi) == nullptr;
-      const auto members = live_members(*principal_);
       return nobody_takes(*sak, now) ||
-             std::none_of(members.begin(), members.end(),
-                          [&](const Mi& mi) { return contains(sak->members, mi); });
+             (!made_for_live_peers(*principal_, *sak) && somebody_lacks(*principal_, *sak));
     }
     default:
       return false;
@@ -521,19 +515,27 @@ void Kay::generate(const std::string& why, Time now) {
   principal_->want_to_send();
 }
 
-// A member that has not taken the SAK gets it with every MKPDU. A peer that had it and lost it gets
-// a fresh one instead.
-bool Kay::must_distribute(const Participant& participant, const Sak& sak) const {
-  if (!sak.generated_here || sak.lingering || sak.ckn != participant.ckn() ||
-      !participant.elected_self())
-    return false;
-  // XPN: receivers number the SCs by our live peer list, which has to be the one that the SAK was
-  // made for.
-  if (is_xpn(sak.suite) && sak.members != live_members(participant)) return false;
+// Who came after a SAK was made may have restarted, and would begin at PN 1 again under a key that
+// it used. XPN: receivers also number the SCs by our live peer list.
+bool Kay::made_for_live_peers(const Participant& participant, const Sak& sak) const {
+  const auto live = live_members(participant);
+  if (is_xpn(sak.suite)) return sak.members == live;
+  return std::includes(sak.members.begin(), sak.members.end(), live.begin(), live.end());
+}
+
+bool Kay::somebody_lacks(const Participant& participant, const Sak& sak) const {
   const auto& peers = participant.peers();
   return std::any_of(peers.begin(), peers.end(), [&](const Peer& peer) {
     return peer.live && !sak.received_by.contains(peer.mi);
   });
+}
+
+// A member that has not taken the SAK gets it with every MKPDU. A peer that had it and lost it gets
+// a fresh one instead.
+bool Kay::must_distribute(const Participant& participant, const Sak& sak) const {
+  return sak.generated_here && !sak.lingering && sak.ckn == participant.ckn() &&
+         participant.elected_self() && made_for_live_peers(participant, sak) &&
+         somebody_lacks(participant, sak);
 }
 
 void Kay::refuse_sak(Participant& participant, const Ki& ki, std::string why, Time now) {

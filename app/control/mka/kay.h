@@ -147,6 +147,8 @@ class Kay final : private CpActions {
   bool may_generate(Time now) const;
   std::optional<An> free_an(Time now);
   void generate(const std::string& why, Time now);
+  bool made_for_live_peers(const Participant& participant, const Sak& sak) const;
+  bool somebody_lacks(const Participant& participant, const Sak& sak) const;
   bool must_distribute(const Participant& participant, const Sak& sak) const;
   bool nobody_takes(const Sak& sak, Time now) const;
   void handle_distributed_sak(Participant& participant, const Mkpdu& mkpdu, Time now);

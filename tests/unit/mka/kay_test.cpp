@@ -458,6 +458,31 @@ TEST(Kay, KeyServerOfAGroupLeavesAndTheNextTakesOver) {
   EXPECT_TRUE(trio.sim.violations.empty());
 }
 
+// A SAK that still waits for a slow peer is not handed to a member that came later: it may be one
+// that restarted and had that SAK, and would use its PNs a second time.
+TEST(Kay, RestartedPeerIsNotGivenTheSakItHad) {
+  for (const auto suite : {CipherSuite::gcm_aes_128, CipherSuite::gcm_aes_xpn_256}) {
+    Trio trio(suite);
+    ASSERT_TRUE(trio.up());
+    trio.sim.run_for(Time{15'000});
+    // One does not hear the key server, so the next SAK waits for it.
+    trio.sim.blocked = [](int from, int to) { return from == 0 && to == 2; };
+    ASSERT_TRUE(trio.at(0).kay->rekey(trio.sim.now));
+    trio.sim.arm(trio.at(0));
+    trio.sim.run_for(Time{500});
+    ASSERT_EQ(trio.at(1).secy->transmit.size(), 2U);  // the SAK in use and the one under way
+    auto settings = trio.sim.settings_for(1);
+    settings.suites = {suite};
+    std::vector<KeySettings> keys;
+    keys.push_back(make_key("group", 0x33));
+    trio.sim.start(trio.at(1), std::move(settings), std::move(keys));
+    trio.sim.run_for(Time{4000});
+    trio.sim.blocked = {};
+    EXPECT_TRUE(trio.up());
+    EXPECT_TRUE(trio.sim.violations.empty());
+  }
+}
+
 TEST(Kay, APeerThatJoinsUnderTrafficDisturbsNobody) {
   Trio trio;
   trio.sim.stop(trio.at(2));
