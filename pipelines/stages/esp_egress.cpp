@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "crypto/nonce.h"
+#include "pipelines/stages/esp_sa.h"
 #include "pipelines/stages/tunnel.h"
 #include "pipelines/tables/sad.h"
 #include "pipelines/wire/be.h"
@@ -22,39 +23,8 @@ bool ours(const Packet& packet) {
          packet.esp_out != nullptr;
 }
 
-bool is_aead(EspTransform transform) {
-  return transform == EspTransform::gcm || transform == EspTransform::chacha ||
-         transform == EspTransform::gmac;
-}
-
-// Raises an event once; stays due while the ring is full.
-void event(OutboundSa& sa, SaEventKind kind) {
-  auto bit = static_cast<std::uint8_t>(1U << static_cast<unsigned>(kind));
-  if ((sa.runtime.raised & bit) == 0 && raise_event(sa.events, sa.cookie, kind, false))
-    sa.runtime.raised = static_cast<std::uint8_t>(sa.runtime.raised | bit);
-}
-
 void rearm(OutboundSa& sa, SaEventKind kind) {
-  sa.runtime.raised =
-      static_cast<std::uint8_t>(sa.runtime.raised & ~(1U << static_cast<unsigned>(kind)));
-}
-
-// Within the hard lifetime with one more packet of `octets`? Raises what became due.
-bool within_lifetime(OutboundSa& sa, std::uint32_t octets) {
-  const LifetimeLimits& limits = sa.lifetime;
-  std::uint64_t used_octets = sa.runtime.octets.read() + octets;
-  std::uint64_t used_packets = sa.runtime.packets.read() + 1;
-  if ((limits.hard_octets != 0 && used_octets > limits.hard_octets) ||
-      (limits.hard_packets != 0 && used_packets > limits.hard_packets)) {
-    event(sa, SaEventKind::hard);
-    sa.runtime.spent = true;
-    return false;
-  }
-  if (limits.soft_octets != 0 && used_octets >= limits.soft_octets)
-    event(sa, SaEventKind::soft_octets);
-  if (limits.soft_packets != 0 && used_packets >= limits.soft_packets)
-    event(sa, SaEventKind::soft_packets);
-  return true;
+  sa.runtime.raised = static_cast<std::uint8_t>(sa.runtime.raised & ~esp::event_bit(kind));
 }
 
 void take_number(Packet& packet) {
@@ -62,18 +32,19 @@ void take_number(Packet& packet) {
   OutboundRuntime& runtime = sa.runtime;
   const std::uint64_t number = runtime.next_sn.load(std::memory_order_relaxed);
   if (number >= sa.sn_limit.load(std::memory_order_acquire)) {
-    event(sa, SaEventKind::sn_exhausted);
+    esp::event(sa, SaEventKind::sn_exhausted);
     runtime.exhausted_drops.add(1);
     return drop(packet, DropReason::esp_sn_exhausted);
   }
   rearm(sa, SaEventKind::sn_exhausted);
   const std::uint32_t octets = packet.mbuf->data_len - kEthernetLength;
-  if (sa.runtime.spent || !within_lifetime(sa, octets)) {
+  if (runtime.spent || !esp::within_lifetime(sa, octets)) {
+    runtime.spent = true;
     runtime.lifetime_drops.add(1);
     return drop(packet, DropReason::esp_lifetime_expired);
   }
   if (number >= sa.sn_low_water.load(std::memory_order_relaxed)) {
-    event(sa, SaEventKind::sn_low);
+    esp::event(sa, SaEventKind::sn_low);
   } else {
     rearm(sa, SaEventKind::sn_low);
   }
@@ -149,42 +120,6 @@ void write_outer(std::uint8_t* ip, const OutboundSa& sa, const Layout& l, const 
   if (sa.udp) wire::store_be(ip + sa.header_length - 4, static_cast<std::uint16_t>(l.esp + 8U));
 }
 
-// The operation over the ESP packet at `esp`. AEADs with ESN authenticate SPI, SeqHi, SeqLo: they
-// are written one word earlier than the header stands, over outer header octets that finish()
-// restores.
-void fill_op(crypto::AeadOp& op, const OutboundSa& sa, const Layout& l, std::uint8_t* esp,
-             std::uint64_t sn) {
-  std::uint8_t* iv = esp + 8;
-  std::uint8_t* data = iv + sa.iv_length;
-  op.key = sa.key;
-  op.data = data;
-  op.length = l.sealed;
-  op.tag = data + l.sealed;
-  op.aad = esp;
-  op.aad_length = 8;
-  op.esn_high = static_cast<std::uint32_t>(sn >> 32);
-  op.append_esn_high = false;
-  if (is_aead(sa.transform)) {
-    crypto::nonce::esp_iv(crypto::SeqNo(sn), iv);
-    crypto::nonce::esp(sa.salt, iv, op.iv);
-    if (sa.esn) {
-      std::memcpy(esp - 4, esp, 4);
-      wire::store_be(esp, op.esn_high);
-      op.aad = esp - 4;
-      op.aad_length = 12;
-    }
-    if (sa.transform == EspTransform::gmac) {
-      op.aad_length += sa.iv_length + l.sealed;
-      op.length = 0;
-    }
-    return;
-  }
-  op.append_esn_high = sa.esn;
-  if (sa.transform == EspTransform::cbc_hmac)
-    crypto::nonce::cbc_counter_block(crypto::Spi(wire::load_be<std::uint32_t>(&sa.spi_be)),
-                                     crypto::SeqNo(sn), op.iv);
-}
-
 void encapsulate(Burst& burst, Packet& packet) {
   const OutboundSa& sa = *packet.esp_out;
   rte_mbuf* m = packet.mbuf;
@@ -196,12 +131,12 @@ void encapsulate(Burst& burst, Packet& packet) {
   std::uint8_t layer2[kEthernetLength];
   std::memcpy(layer2, old_l2, kEthernetLength);
   std::uint8_t* ip = old_l2 + kEthernetLength - l.front;
-  std::uint8_t* esp = ip + sa.header_length;
+  std::uint8_t* header = ip + sa.header_length;
   write_outer(ip, sa, l, inner, packet.sn);
   std::memcpy(ip - kEthernetLength, layer2, kEthernetLength);
-  std::memcpy(esp, &sa.spi_be, 4);
-  wire::store_be(esp + 4, static_cast<std::uint32_t>(packet.sn));
-  std::uint8_t* trailer = esp + 8 + sa.iv_length + l.inner;
+  std::memcpy(header, &sa.spi_be, 4);
+  wire::store_be(header + 4, static_cast<std::uint32_t>(packet.sn));
+  std::uint8_t* trailer = header + 8 + sa.iv_length + l.inner;
   wire::write_padding(trailer, l.padding);
   trailer[l.padding] = static_cast<std::uint8_t>(l.padding);
   trailer[l.padding + 1] = inner[0] >> 4 == 6 ? wire::kProtocolIpv6 : wire::kProtocolIpv4;
@@ -210,7 +145,14 @@ void encapsulate(Burst& burst, Packet& packet) {
   m->pkt_len = m->data_len;
   packet.l3_length = sa.header_length;
   packet.op = static_cast<std::uint8_t>(burst.batch.count);
-  fill_op(burst.batch.add(), sa, l, esp, packet.sn);
+  crypto::AeadOp& op = burst.batch.add();
+  const crypto::SeqNo sn(packet.sn);
+  if (esp::is_aead(sa.transform)) crypto::nonce::esp_iv(sn, header + 8);
+  esp::fill_op(op, sa, header, l.sealed, packet.sn);
+  if (sa.transform == EspTransform::cbc_hmac) {
+    const crypto::Spi spi(wire::load_be<std::uint32_t>(&sa.spi_be));
+    crypto::nonce::cbc_counter_block(spi, sn, op.iv);
+  }
 }
 
 }  // namespace
@@ -239,17 +181,17 @@ void finish(Burst& burst) {
     }
     const OutboundSa& sa = *packet.esp_out;
     std::uint8_t* ip = rte_pktmbuf_mtod(packet.mbuf, std::uint8_t*) + kEthernetLength;
-    std::uint8_t* esp = ip + sa.header_length;
+    std::uint8_t* header = ip + sa.header_length;
     const std::uint32_t length = packet.mbuf->data_len - kEthernetLength - sa.header_length;
-    if (sa.esn && is_aead(sa.transform)) {
-      std::memcpy(esp, &sa.spi_be, 4);
-      std::memcpy(esp - 4, sa.header.data() + sa.header_length - 4, 4);
-      if (sa.udp) wire::store_be(esp - 4, static_cast<std::uint16_t>(length + 8U));
+    if (sa.esn && esp::is_aead(sa.transform)) {
+      std::memcpy(header, &sa.spi_be, 4);
+      std::memcpy(header - 4, sa.header.data() + sa.header_length - 4, 4);
+      if (sa.udp) wire::store_be(header - 4, static_cast<std::uint16_t>(length + 8U));
     }
     // IPv6 wants the checksum that IPv4 may leave out (RFC 3948 §2.1, RFC 8200 §8.1).
     if (sa.udp && sa.outer_v6) {
-      wire::set_ipv6_upper_checksum(ip, esp - 8, static_cast<std::uint16_t>(length + 8U),
-                                    wire::kProtocolUdp, esp - 2);
+      wire::set_ipv6_upper_checksum(ip, header - 8, static_cast<std::uint16_t>(length + 8U),
+                                    wire::kProtocolUdp, header - 2);
     }
   }
 }

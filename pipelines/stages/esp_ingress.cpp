@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <cstring>
 
-#include "crypto/nonce.h"
 #include "pipelines/line.h"
+#include "pipelines/stages/esp_sa.h"
 #include "pipelines/stages/forward.h"
 #include "pipelines/stages/tunnel.h"
 #include "pipelines/tables/sad.h"
@@ -23,11 +23,6 @@ using forward::kEthernetLength;
 
 bool alive(const Packet& packet) {
   return packet.drop == DropReason::none && (packet.flags & kPacketSkipEsp) == 0;
-}
-
-bool is_aead(EspTransform transform) {
-  return transform == EspTransform::gcm || transform == EspTransform::chacha ||
-         transform == EspTransform::gmac;
 }
 
 PuntMark mark_of(const Packet& packet, PuntReason reason) {
@@ -93,36 +88,6 @@ struct EspView {
   bool udp;
 };
 
-void fill_op(crypto::AeadOp& op, const InboundSa& sa, const EspView& view, std::uint64_t sn) {
-  std::uint8_t* iv = view.esp + 8;
-  std::uint8_t* data = iv + sa.iv_length;
-  const std::uint32_t sealed = view.length - 8U - sa.iv_length - sa.icv_length;
-  op.key = sa.key;
-  op.data = data;
-  op.length = sealed;
-  op.tag = data + sealed;
-  op.aad = view.esp;
-  op.aad_length = 8;
-  op.esn_high = static_cast<std::uint32_t>(sn >> 32);
-  op.append_esn_high = false;
-  if (!is_aead(sa.transform)) {
-    op.append_esn_high = sa.esn;
-    return;
-  }
-  crypto::nonce::esp(sa.salt, iv, op.iv);
-  if (sa.esn) {
-    // SPI, SeqHi, SeqLo in one piece: over the end of the outer header, which has served.
-    std::memcpy(view.esp - 4, view.esp, 4);
-    wire::store_be(view.esp, op.esn_high);
-    op.aad = view.esp - 4;
-    op.aad_length = 12;
-  }
-  if (sa.transform == EspTransform::gmac) {
-    op.aad_length += sa.iv_length + sealed;
-    op.length = 0;
-  }
-}
-
 void open_esp(Burst& burst, Packet& packet, const EspView& view, const forward::Received& r) {
   if (view.length < 8) return drop(packet, DropReason::esp_malformed);
   InboundSa* sa = burst.line->sad->find_inbound(wire::load_be<std::uint32_t>(view.esp));
@@ -146,7 +111,7 @@ void open_esp(Burst& burst, Packet& packet, const EspView& view, const forward::
                                                      rte_pktmbuf_mtod(packet.mbuf, std::uint8_t*));
   packet.mbuf->pkt_len = packet.mbuf->data_len;
   packet.op = static_cast<std::uint8_t>(burst.batch.count);
-  fill_op(burst.batch.add(), *sa, view, packet.sn);
+  esp::fill_op(burst.batch.add(), *sa, view.esp, view.length - around, packet.sn);
 }
 
 // UDP to one of our NAT-T ports. False: not that.
@@ -242,31 +207,6 @@ void open_inner(Burst& burst, Packet& packet) {
   forward_inside(*burst.line, packet, inner, *parsed, destination_of(key));
 }
 
-void event(InboundSa& sa, SaEventKind kind) {
-  auto bit = static_cast<std::uint8_t>(1U << static_cast<unsigned>(kind));
-  if ((sa.runtime.raised & bit) == 0 && raise_event(sa.events, sa.cookie, kind, true))
-    sa.runtime.raised = static_cast<std::uint8_t>(sa.runtime.raised | bit);
-}
-
-// Counts an accepted packet; false when that is beyond the hard lifetime.
-bool within_lifetime(InboundSa& sa, std::uint32_t octets) {
-  const LifetimeLimits& limits = sa.lifetime;
-  const std::uint64_t used_octets = sa.runtime.octets.read() + octets;
-  const std::uint64_t used_packets = sa.runtime.packets.read() + 1;
-  if (sa.spent.load(std::memory_order_relaxed) ||
-      (limits.hard_octets != 0 && used_octets > limits.hard_octets) ||
-      (limits.hard_packets != 0 && used_packets > limits.hard_packets)) {
-    event(sa, SaEventKind::hard);
-    sa.spent.store(true, std::memory_order_relaxed);
-    return false;
-  }
-  if (limits.soft_octets != 0 && used_octets >= limits.soft_octets)
-    event(sa, SaEventKind::soft_octets);
-  if (limits.soft_packets != 0 && used_packets >= limits.soft_packets)
-    event(sa, SaEventKind::soft_packets);
-  return true;
-}
-
 void count_drop(InboundSa& sa, DropReason reason) {
   InboundRuntime& runtime = sa.runtime;
   switch (reason) {
@@ -314,7 +254,8 @@ void settle(Packet& packet) {
     const std::uint32_t octets = packet.drop == DropReason::esp_dummy
                                      ? 0U
                                      : packet.mbuf->data_len - std::uint32_t{kEthernetLength};
-    if (!within_lifetime(sa, octets)) {
+    if (sa.spent.load(std::memory_order_relaxed) || !esp::within_lifetime(sa, octets)) {
+      sa.spent.store(true, std::memory_order_relaxed);
       packet.drop = DropReason::esp_lifetime_expired;
     } else {
       sa.runtime.packets.add(1);

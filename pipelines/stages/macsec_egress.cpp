@@ -4,8 +4,8 @@
 
 #include <cstring>
 
-#include "crypto/nonce.h"
 #include "pipelines/line.h"
+#include "pipelines/stages/macsec_op.h"
 #include "pipelines/tables/secy.h"
 #include "pipelines/wire/macsec.h"
 
@@ -44,26 +44,17 @@ bool make_room(Packet& p, std::uint16_t tag_length) {
   return true;
 }
 
-void fill_op(crypto::AeadOp& op, const TransmitSa& sa, const Packet& p, std::uint16_t tag_length) {
-  std::uint8_t* const aad = frame_of(p.mbuf) + std::size_t{p.clear_tags} * kVlanTagLength;
-  std::uint8_t* const data = aad + kMacAddressesLength + tag_length;
-  std::uint32_t clear = 0;  // octets of user data that are only authenticated
-  if (sa.variant != MacsecVariant::confidential) {
-    clear = sa.variant == MacsecVariant::integrity
-                ? p.secure_length
-                : std::min<std::uint32_t>(sa.offset, p.secure_length);
+// Octets of user data that are only authenticated.
+std::uint32_t clear_octets(const TransmitSa& sa) {
+  switch (sa.variant) {
+    case MacsecVariant::confidential:
+      return 0;
+    case MacsecVariant::confidential_offset:
+      return sa.offset;
+    case MacsecVariant::integrity:
+      break;
   }
-  op.key = sa.key.get();
-  op.aad = aad;
-  op.aad_length = kMacAddressesLength + tag_length + clear;
-  op.data = data + clear;
-  op.length = p.secure_length - clear;
-  op.tag = data + p.secure_length;
-  if (sa.xpn) {
-    crypto::nonce::macsec_xpn(sa.ssci, crypto::Pn(p.pn), sa.salt, op.iv);
-  } else {
-    crypto::nonce::macsec(sa.sci, crypto::Pn(p.pn), op.iv);
-  }
+  return ~0U;
 }
 
 void build_one(Burst& burst, Packet& p, const LinePort& port) {
@@ -89,7 +80,9 @@ void build_one(Burst& burst, Packet& p, const LinePort& port) {
   std::uint8_t* const tag = frame_of(m) + around;
   wire::write_sectag(tag, p.tci, p.secure_length, static_cast<std::uint32_t>(p.pn), sa.sci.value());
   p.op = static_cast<std::uint8_t>(burst.batch.count);
-  fill_op(burst.batch.add(), sa, p, tag_length);
+  macsec::fill_op(burst.batch.add(), sa, p,
+                  frame_of(m) + std::size_t{p.clear_tags} * kVlanTagLength, tag_length,
+                  clear_octets(sa));
 }
 
 // Counters of one SA's run of packets, added once.

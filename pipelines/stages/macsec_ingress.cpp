@@ -5,9 +5,9 @@
 #include <algorithm>
 #include <cstring>
 
-#include "crypto/nonce.h"
 #include "pipelines/line.h"
 #include "pipelines/mark.h"
+#include "pipelines/stages/macsec_op.h"
 #include "pipelines/tables/secy.h"
 #include "pipelines/wire/macsec.h"
 
@@ -44,25 +44,6 @@ void close_up(Packet& p, std::uint8_t* frame) {
   const std::size_t tags = std::size_t{p.clear_tags} * kVlanTagLength;
   std::memcpy(p.clear_tag, frame + kMacAddressesLength, tags);
   std::memmove(frame + tags, frame, kMacAddressesLength);
-}
-
-void fill_op(crypto::AeadOp& op, const ReceiveSa& sa, const Packet& p, std::uint8_t* aad,
-             std::uint16_t tag_length) {
-  std::uint8_t* const data = aad + kMacAddressesLength + tag_length;
-  const std::uint32_t clear = (p.tci & wire::kTciE) == 0
-                                  ? p.secure_length
-                                  : std::min<std::uint32_t>(sa.offset, p.secure_length);
-  op.key = sa.key.get();
-  op.aad = aad;
-  op.aad_length = kMacAddressesLength + tag_length + clear;
-  op.data = data + clear;
-  op.length = p.secure_length - clear;
-  op.tag = data + p.secure_length;
-  if (sa.xpn) {
-    crypto::nonce::macsec_xpn(sa.ssci, crypto::Pn(p.pn), sa.salt, op.iv);
-  } else {
-    crypto::nonce::macsec(sa.sci, crypto::Pn(p.pn), op.iv);
-  }
 }
 
 // Figure 10-4 up to the ICV check. The step numbers are those of the order of the figure.
@@ -128,8 +109,8 @@ void build_one(Burst& burst, Packet& p, const Secy& secy) {
     return;
   }
   p.op = static_cast<std::uint8_t>(burst.batch.count);
-  fill_op(burst.batch.add(), *sa, p, frame + std::size_t{p.clear_tags} * kVlanTagLength,
-          tag->length);
+  macsec::fill_op(burst.batch.add(), *sa, p, frame + std::size_t{p.clear_tags} * kVlanTagLength,
+                  tag->length, tag->has(wire::kTciE) ? sa->offset : ~0U);
 }
 
 // Takes SecTAG, ICV and what follows it away, and puts VLAN tags in clear back behind the

@@ -1,0 +1,84 @@
+// What both directions of ESP do with an SA: its AEAD operation, its lifetime, its events.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+
+#include "crypto/aead.h"
+#include "crypto/nonce.h"
+#include "pipelines/tables/sad.h"
+#include "pipelines/wire/be.h"
+
+namespace sealwire::pipelines::esp {
+
+inline bool is_aead(EspTransform transform) {
+  return transform == EspTransform::gcm || transform == EspTransform::chacha ||
+         transform == EspTransform::gmac;
+}
+
+// The operation over an ESP packet: [SPI SN][IV][`sealed` octets][ICV] at `esp`, its IV in place.
+// AEADs with ESN authenticate SPI, SeqHi, SeqLo (RFC 4106 §5): they are written one word earlier
+// than the header stands, over the last octets of the outer header.
+template <class Sa>
+void fill_op(crypto::AeadOp& op, const Sa& sa, std::uint8_t* esp, std::uint32_t sealed,
+             std::uint64_t sn) {
+  std::uint8_t* const iv = esp + 8;
+  std::uint8_t* const data = iv + sa.iv_length;
+  op.key = sa.key;
+  op.data = data;
+  op.length = sealed;
+  op.tag = data + sealed;
+  op.aad = esp;
+  op.aad_length = 8;
+  op.esn_high = static_cast<std::uint32_t>(sn >> 32);
+  op.append_esn_high = false;
+  if (!is_aead(sa.transform)) {
+    op.append_esn_high = sa.esn;
+    return;
+  }
+  crypto::nonce::esp(sa.salt, iv, op.iv);
+  if (sa.esn) {
+    std::memcpy(esp - 4, esp, 4);
+    wire::store_be(esp, op.esn_high);
+    op.aad = esp - 4;
+    op.aad_length = 12;
+  }
+  if (sa.transform == EspTransform::gmac) {
+    op.aad_length += sa.iv_length + sealed;
+    op.length = 0;
+  }
+}
+
+constexpr std::uint8_t event_bit(SaEventKind kind) {
+  return static_cast<std::uint8_t>(1U << static_cast<unsigned>(kind));
+}
+
+// Raises an event once; stays due while the ring is full.
+template <class Sa>
+void event(Sa& sa, SaEventKind kind) {
+  if ((sa.runtime.raised & event_bit(kind)) != 0) return;
+  if (raise_event(sa.events, sa.cookie, kind, std::is_same_v<Sa, InboundSa>))
+    sa.runtime.raised = static_cast<std::uint8_t>(sa.runtime.raised | event_bit(kind));
+}
+
+// Within the hard lifetime with one more packet of `octets`? Raises what became due. In the turn
+// that writes the SA's runtime.
+template <class Sa>
+bool within_lifetime(Sa& sa, std::uint32_t octets) {
+  const LifetimeLimits& limits = sa.lifetime;
+  const std::uint64_t used_octets = sa.runtime.octets.read() + octets;
+  const std::uint64_t used_packets = sa.runtime.packets.read() + 1;
+  if ((limits.hard_octets != 0 && used_octets > limits.hard_octets) ||
+      (limits.hard_packets != 0 && used_packets > limits.hard_packets)) {
+    event(sa, SaEventKind::hard);
+    return false;
+  }
+  if (limits.soft_octets != 0 && used_octets >= limits.soft_octets)
+    event(sa, SaEventKind::soft_octets);
+  if (limits.soft_packets != 0 && used_packets >= limits.soft_packets)
+    event(sa, SaEventKind::soft_packets);
+  return true;
+}
+
+}  // namespace sealwire::pipelines::esp
