@@ -1,0 +1,145 @@
+#include "perf/pipeline/site.h"
+
+#include <rte_eth_ring.h>
+#include <rte_ethdev.h>
+
+#include <cstring>
+
+namespace sealwire::perf {
+namespace {
+
+using namespace pipelines;
+
+constexpr auto kAlgorithm = crypto::Algorithm::aes_gcm_128;
+constexpr unsigned kSlots = 256;
+
+rte_ring* make_ring() {
+  static int made = 0;
+  rte_ring* ring = rte_ring_create(("bench" + std::to_string(made++)).c_str(), kSlots,
+                                   SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ);
+  if (ring == nullptr) throw std::runtime_error("no memory for a ring");
+  return ring;
+}
+
+IpAddress v4(std::uint8_t a, std::uint8_t b, std::uint8_t c, int d) {
+  IpAddress address;
+  const std::uint8_t octets[4] = {a, b, c, static_cast<std::uint8_t>(d)};
+  std::memcpy(address.octets.data(), octets, 4);
+  return address;
+}
+
+Prefix inside_net(int site) { return {v4(10, static_cast<std::uint8_t>(site), 0, 0), 24}; }
+
+crypto::SecretBytes key_octets(int from) {
+  crypto::SecretBytes key(crypto::info(kAlgorithm).key_length());
+  for (std::uint8_t& octet : key.mutable_view()) octet = static_cast<std::uint8_t>(from * 37);
+  return key;
+}
+
+crypto::Sci sci_of(int site) {
+  return crypto::Sci(0x0200000000000001U + (static_cast<std::uint64_t>(site) << 16));
+}
+
+}  // namespace
+
+MemoryPort::MemoryPort(rte_mempool* pool) : rx(make_ring()), tx(make_ring()) {
+  static int made = 0;
+  const int port =
+      rte_eth_from_rings(("memory" + std::to_string(made++)).c_str(), &rx, 1, &tx, 1, 0);
+  if (port < 0) throw std::runtime_error("rte_eth_from_rings");
+  id = static_cast<std::uint16_t>(port);
+  const rte_eth_conf conf{};
+  if (rte_eth_dev_configure(id, 1, 1, &conf) != 0 ||
+      rte_eth_rx_queue_setup(id, 0, 0, 0, nullptr, pool) != 0 ||
+      rte_eth_tx_queue_setup(id, 0, 0, 0, nullptr) != 0 || rte_eth_dev_start(id) != 0)
+    throw std::runtime_error("the ring port does not start");
+}
+
+MemoryPort::~MemoryPort() {
+  rte_eth_dev_stop(id);
+  rte_eth_dev_close(id);
+  rte_ring_free(rx);
+  rte_ring_free(tx);
+}
+
+Site::Site(int number, Stages stages, crypto::EngineFactory& factory, rte_mempool* pool)
+    : inside(pool),
+      outside(pool),
+      engine(need(factory.make())),
+      egress(pipelines::Direction::egress, Spread::alone),
+      ingress(pipelines::Direction::ingress, Spread::alone),
+      sad_([this](std::shared_ptr<void> old) { retired_.push_back(std::move(old)); }) {
+  const int peer = 3 - number;
+  const auto n = static_cast<std::uint8_t>(number);
+  snapshot_.esp = stages.esp;
+  snapshot_.macsec = stages.macsec;
+  snapshot_.secure = true;
+  snapshot_.inside = {{.id = inside.id, .mtu = 9000, .mac = {2, 0xcc, 0, 0, n, 1}}};
+  snapshot_.outside = {{.id = outside.id, .mtu = 9000, .mac = {2, 0xbb, 0, 0, n, 1}}};
+  if (stages.macsec) add_macsec(number, peer);
+  if (stages.esp) add_esp(number, peer);
+  for (LineDirection* direction : {&egress, &ingress}) {
+    direction->pool = pool;
+    direction->snapshot.store(&snapshot_, std::memory_order_release);
+  }
+  egress_lane = std::make_unique<Lane>(
+      LaneSettings{.line = &egress, .receive = {{0, 0}}, .engine = engine.get()});
+  ingress_lane = std::make_unique<Lane>(
+      LaneSettings{.line = &ingress, .receive = {{0, 0}}, .engine = engine.get()});
+}
+
+void Site::add_macsec(int number, int peer) {
+  secy_ = need(Secy::create({.sci = sci_of(number)}));
+  snapshot_.outside[0].secy = secy_.get();
+  need(secy_->install_transmit_sa({.key = need(engine->make_key(kAlgorithm, key_octets(number)))}));
+  need(secy_->enable_transmit(crypto::An(0), true));
+  need(secy_->set_encoding_sa(crypto::An(0)));
+  need(secy_->create_receive_sc(sci_of(peer)));
+  need(secy_->install_receive_sa(sci_of(peer),
+                                 {.key = need(engine->make_key(kAlgorithm, key_octets(peer)))}));
+  need(secy_->enable_receive(sci_of(peer), crypto::An(0), true));
+}
+
+void Site::add_esp(int number, int peer) {
+  const auto n = static_cast<std::uint8_t>(number), p = static_cast<std::uint8_t>(peer);
+  GatewayPort in, out;
+  in.addresses = {{v4(10, n, 0, 1), 24}};
+  out.addresses = {{v4(192, 0, 2, number), 24}};
+  gateway_ = make_gateway({in}, {out}, {}, neighbours_);
+  neighbours_.resolve(*neighbours_.get(Side::inside, 0, v4(10, n, 0, 20)), {2, 0xaa, 0, 0, n, 20});
+  neighbours_.resolve(*neighbours_.get(Side::outside, 0, v4(192, 0, 2, peer)),
+                      {2, 0xbb, 0, 0, p, 1});
+  OutboundSlot* slot = sad_.make_slot();
+  PolicyRule outward, inward;
+  outward.action = inward.action = PolicyAction::protect;
+  outward.selector.source = inward.selector.destination = {inside_net(number)};
+  outward.selector.destination = inward.selector.source = {inside_net(peer)};
+  outward.slots = {slot};
+  spd_ = need(Spd::build({outward}, {inward}));
+
+  OutboundSaParameters seal;
+  seal.spi = crypto::Spi(0x1000U + n);
+  seal.algorithm = kAlgorithm;
+  seal.key = need(engine->make_key(kAlgorithm, key_octets(number)));
+  seal.source = v4(192, 0, 2, number);
+  seal.destination = v4(192, 0, 2, peer);
+  seal.next_sn = crypto::SeqNo(1);
+  seal.sn_limit = 1ULL << 32;
+  need(sad_.install(*slot, std::move(seal)));
+
+  InboundSaParameters open;
+  open.spi = crypto::Spi(0x1000U + p);
+  open.algorithm = kAlgorithm;
+  open.key = need(engine->make_key(kAlgorithm, key_octets(peer)));
+  open.source = v4(192, 0, 2, peer);
+  open.destination = v4(192, 0, 2, number);
+  open.replay_window = 64;
+  open.selectors = {inward.selector};
+  need(sad_.add_inbound(std::move(open)));
+
+  snapshot_.sad = &sad_;
+  snapshot_.spd = spd_.get();
+  snapshot_.gateway = &gateway_;
+}
+
+}  // namespace sealwire::perf

@@ -1,0 +1,68 @@
+// One line with its ports in memory: frames go in by a ring, leave by another, and the real lanes
+// run in between.
+#pragma once
+
+#include <rte_mbuf.h>
+#include <rte_ring.h>
+
+#include <cstdint>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "crypto/aead.h"
+#include "pipelines/line.h"
+#include "pipelines/stages/gateway.h"
+#include "pipelines/tables/sad.h"
+#include "pipelines/tables/secy.h"
+#include "pipelines/tables/spd.h"
+#include "pipelines/worker.h"
+
+namespace sealwire::perf {
+
+struct Stages {
+  bool esp, macsec;
+};
+
+/// An ethdev with one queue each way; what it receives is put into `rx`, what it sends is in `tx`.
+struct MemoryPort {
+  explicit MemoryPort(rte_mempool* pool);
+  ~MemoryPort();
+  MemoryPort(const MemoryPort&) = delete;
+  MemoryPort& operator=(const MemoryPort&) = delete;
+  rte_ring *rx, *tx;
+  std::uint16_t id;
+};
+
+/// Site 1 seals towards site 2 and opens what it sealed. Its inside network is 10.N.0.0/24.
+class Site {
+ public:
+  Site(int number, Stages stages, crypto::EngineFactory& factory, rte_mempool* pool);
+
+  MemoryPort inside, outside;
+  std::unique_ptr<crypto::Engine> engine;
+  pipelines::LineDirection egress, ingress;
+  std::unique_ptr<pipelines::Lane> egress_lane, ingress_lane;
+
+ private:
+  void add_macsec(int number, int peer);
+  void add_esp(int number, int peer);
+
+  std::vector<std::shared_ptr<void>> retired_;
+  pipelines::Neighbours neighbours_;
+  pipelines::Gateway gateway_;
+  pipelines::Sad sad_;
+  std::unique_ptr<const pipelines::Spd> spd_;
+  std::unique_ptr<pipelines::Secy> secy_;
+  pipelines::LineSnapshot snapshot_;
+};
+
+/// The value, or an exception that tells why there is none.
+template <class T>
+T need(Result<T> result) {
+  if (!result) throw std::runtime_error(result.error().id + ": " + result.error().message);
+  if constexpr (!std::is_void_v<T>) return std::move(*result);
+}
+
+}  // namespace sealwire::perf
