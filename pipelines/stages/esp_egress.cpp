@@ -97,27 +97,34 @@ void write_outer(std::uint8_t* ip, const OutboundSa& sa, const Layout& l, const 
       inner_v6 ? static_cast<std::uint8_t>(wire::load_be<std::uint16_t>(inner) >> 4) : inner[1];
   const bool inner_df = !inner_v6 && (inner[6] & 0x40U) != 0;
   const std::uint8_t tos = tunnel::outer_tos(sa, inner_tos);
-  std::memcpy(ip, sa.header.data(), sa.header_length);
   const auto payload = static_cast<std::uint16_t>(l.esp + (sa.udp ? 8U : 0U));
+  // Lengths known to the compiler; what was written is not read again while it is under way.
   if (sa.outer_v6) {
+    std::memcpy(ip, sa.header.data(), 40);
     wire::store_be(ip, static_cast<std::uint16_t>(0x6000U | static_cast<unsigned>(tos) << 4U));
     wire::store_be(ip + 4, payload);
   } else {
+    std::memcpy(ip, sa.header.data(), 20);
+    const bool df = tunnel::outer_df(sa.df, inner_v6, inner_df);
+    const auto length = wire::swap_to_big(static_cast<std::uint16_t>(payload + 20U));
+    const auto identification = wire::swap_to_big(static_cast<std::uint16_t>(sn));
+    const auto flags = wire::swap_to_big(static_cast<std::uint16_t>(df ? 0x4000U : 0U));
+    // The template's version octet is in checksum_base already; the first word adds only TOS.
+    const std::uint32_t sum = std::uint32_t{sa.checksum_base} +
+                              wire::swap_to_big(std::uint16_t{tos}) + length + identification +
+                              flags;
+    const std::uint16_t checksum = wire::checksum_of(sum);
     ip[1] = tos;
-    wire::store_be(ip + 2, static_cast<std::uint16_t>(payload + 20U));
-    wire::store_be(ip + 4, static_cast<std::uint16_t>(sn));
-    ip[6] = tunnel::outer_df(sa.df, inner_v6, inner_df) ? 0x40 : 0;
-    std::uint16_t words[4];
-    std::memcpy(words, ip, 8);
-    // The template's version octet is in checksum_base already; word 0 adds only TOS.
-    std::uint8_t version_tos[2] = {0, tos};
-    std::memcpy(&words[0], version_tos, 2);
-    std::uint32_t sum = sa.checksum_base;
-    for (std::uint16_t word : words) sum += word;
-    std::uint16_t checksum = wire::checksum_of(sum);
+    std::memcpy(ip + 2, &length, 2);
+    std::memcpy(ip + 4, &identification, 2);
+    std::memcpy(ip + 6, &flags, 2);
     std::memcpy(ip + 10, &checksum, 2);
   }
-  if (sa.udp) wire::store_be(ip + sa.header_length - 4, static_cast<std::uint16_t>(l.esp + 8U));
+  if (sa.udp) {
+    std::uint8_t* const udp = ip + sa.header_length - 8;
+    std::memcpy(udp, sa.header.data() + sa.header_length - 8, 8);
+    wire::store_be(udp + 4, static_cast<std::uint16_t>(l.esp + 8U));
+  }
 }
 
 void encapsulate(Burst& burst, Packet& packet) {

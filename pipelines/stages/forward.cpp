@@ -53,7 +53,7 @@ bool receive(Packet& packet, const LineSnapshot& line, bool from_outside, Receiv
     return false;
   }
   const bool group = (l2[0] & 1U) != 0;
-  if (!group && std::memcmp(l2, port.mac, 6) != 0) {
+  if (!group && !wire::same_mac(l2, port.mac)) {
     drop(packet, DropReason::not_for_us);
     return false;
   }

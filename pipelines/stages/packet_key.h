@@ -1,6 +1,8 @@
 // The selector fields of a packet that parse_ip() accepted.
 #pragma once
 
+#include <array>
+#include <bit>
 #include <cstring>
 
 #include "pipelines/tables/ip_address.h"
@@ -15,6 +17,14 @@ constexpr bool has_ports(std::uint8_t protocol) {
          protocol == wire::kProtocolDccp;
 }
 
+/// An IPv4 address in the first four of eight octets. Made in a register: whoever reads the eight
+/// octets right after would wait for a narrower store.
+inline std::uint64_t address_word(const std::uint8_t* at) {
+  std::array<std::uint32_t, 2> words{};
+  std::memcpy(words.data(), at, 4);
+  return std::bit_cast<std::uint64_t>(words);
+}
+
 inline PacketKey packet_key(const std::uint8_t* ip, const wire::IpPacket& packet) {
   PacketKey key{};
   key.v6 = packet.v6;
@@ -23,8 +33,8 @@ inline PacketKey packet_key(const std::uint8_t* ip, const wire::IpPacket& packet
     std::memcpy(key.source, ip + 8, 16);
     std::memcpy(key.destination, ip + 24, 16);
   } else {
-    std::memcpy(key.source, ip + 12, 4);
-    std::memcpy(key.destination, ip + 16, 4);
+    key.source[0] = address_word(ip + 12);
+    key.destination[0] = address_word(ip + 16);
   }
   if (packet.upper_offset == 0) {
     key.fragment = true;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <compare>
 #include <cstdint>
 #include <optional>
@@ -20,6 +21,12 @@ struct IpAddress {
   }
   constexpr std::uint8_t bits() const { return v6 ? 128 : 32; }
   constexpr auto operator<=>(const IpAddress&) const = default;
+  /// Two words each: the data path asks this for every packet.
+  constexpr bool operator==(const IpAddress& other) const {
+    using Words = std::array<std::uint64_t, 2>;
+    const auto a = std::bit_cast<Words>(octets), b = std::bit_cast<Words>(other.octets);
+    return v6 == other.v6 && ((a[0] ^ b[0]) | (a[1] ^ b[1])) == 0;
+  }
 };
 
 /// A prefix, or an interface address with its prefix length when the host bits are set.

@@ -2,6 +2,8 @@
 // is bounded by the packet.
 #pragma once
 
+#include <array>
+#include <bit>
 #include <cstdint>
 #include <cstring>
 #include <optional>
@@ -102,6 +104,17 @@ inline std::uint16_t updated_checksum(std::uint16_t checksum, std::uint16_t befo
   return static_cast<std::uint16_t>(~fold(sum));
 }
 
+/// Gives two octets of an IPv4 header at `word` new values, keeping its checksum right.
+inline void replace_word(std::uint8_t* ip, std::uint8_t* word, std::array<std::uint8_t, 2> octets) {
+  std::uint16_t before, checksum;
+  std::memcpy(&before, word, 2);
+  std::memcpy(&checksum, ip + 10, 2);
+  const auto after = std::bit_cast<std::uint16_t>(octets);
+  checksum = updated_checksum(checksum, before, after);
+  std::memcpy(word, &after, 2);
+  std::memcpy(ip + 10, &checksum, 2);
+}
+
 inline void set_ipv4_checksum(std::uint8_t* ip, std::uint16_t header_length) {
   ip[10] = ip[11] = 0;
   std::uint16_t sum = checksum_of(sum_words(ip, header_length));
@@ -198,13 +211,7 @@ inline void set_ecn(std::uint8_t* ip, bool v6, std::uint8_t ecn) {
     ip[1] = static_cast<std::uint8_t>((ip[1] & 0xcfU) | (ecn << 4U));
     return;
   }
-  std::uint16_t before, after, checksum;
-  std::memcpy(&before, ip, 2);
-  ip[1] = static_cast<std::uint8_t>((ip[1] & 0xfcU) | ecn);
-  std::memcpy(&after, ip, 2);
-  std::memcpy(&checksum, ip + 10, 2);
-  checksum = updated_checksum(checksum, before, after);
-  std::memcpy(ip + 10, &checksum, 2);
+  replace_word(ip, ip, {ip[0], static_cast<std::uint8_t>((ip[1] & 0xfcU) | ecn)});
 }
 
 /// One hop: TTL or hop limit less one. The caller has shown that it is at least 1.
@@ -213,13 +220,7 @@ inline void decrement_ttl(std::uint8_t* ip, bool v6) {
     --ip[7];
     return;
   }
-  std::uint16_t before, after, checksum;
-  std::memcpy(&before, ip + 8, 2);
-  --ip[8];
-  std::memcpy(&after, ip + 8, 2);
-  std::memcpy(&checksum, ip + 10, 2);
-  checksum = updated_checksum(checksum, before, after);
-  std::memcpy(ip + 10, &checksum, 2);
+  replace_word(ip, ip + 8, {static_cast<std::uint8_t>(ip[8] - 1U), ip[9]});
 }
 
 }  // namespace sealwire::pipelines::wire
