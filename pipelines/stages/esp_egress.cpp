@@ -38,7 +38,7 @@ void take_number(Packet& packet) {
   }
   rearm(sa, SaEventKind::sn_exhausted);
   const std::uint32_t octets = packet.mbuf->data_len - kEthernetLength;
-  if (runtime.spent || !esp::within_lifetime(sa, octets)) {
+  if (!esp::within_lifetime(sa, runtime.spent, octets)) {
     runtime.spent = true;
     runtime.lifetime_drops.add(1);
     return drop(packet, DropReason::esp_lifetime_expired);

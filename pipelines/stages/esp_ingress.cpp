@@ -254,7 +254,7 @@ void settle(Packet& packet) {
     const std::uint32_t octets = packet.drop == DropReason::esp_dummy
                                      ? 0U
                                      : packet.mbuf->data_len - std::uint32_t{kEthernetLength};
-    if (sa.spent.load(std::memory_order_relaxed) || !esp::within_lifetime(sa, octets)) {
+    if (!esp::within_lifetime(sa, sa.spent.load(std::memory_order_relaxed), octets)) {
       sa.spent.store(true, std::memory_order_relaxed);
       packet.drop = DropReason::esp_lifetime_expired;
     } else {

@@ -62,14 +62,14 @@ void event(Sa& sa, SaEventKind kind) {
     sa.runtime.raised = static_cast<std::uint8_t>(sa.runtime.raised | event_bit(kind));
 }
 
-// Within the hard lifetime with one more packet of `octets`? Raises what became due. In the turn
-// that writes the SA's runtime.
+// Not `spent`, and within the hard lifetime with one more packet of `octets`? Raises what became
+// due, or is due still. In the turn that writes the SA's runtime.
 template <class Sa>
-bool within_lifetime(Sa& sa, std::uint32_t octets) {
+bool within_lifetime(Sa& sa, bool spent, std::uint32_t octets) {
   const LifetimeLimits& limits = sa.lifetime;
   const std::uint64_t used_octets = sa.runtime.octets.read() + octets;
   const std::uint64_t used_packets = sa.runtime.packets.read() + 1;
-  if ((limits.hard_octets != 0 && used_octets > limits.hard_octets) ||
+  if (spent || (limits.hard_octets != 0 && used_octets > limits.hard_octets) ||
       (limits.hard_packets != 0 && used_packets > limits.hard_packets)) {
     event(sa, SaEventKind::hard);
     return false;

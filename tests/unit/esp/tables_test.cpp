@@ -160,6 +160,22 @@ TEST_F(SadTest, EventsWaitWhileTheRingIsFull) {
   EXPECT_FALSE(pair.a.sad.poll_event());
 }
 
+TEST_F(SadTest, TheHardEventWaitsWhileTheRingIsFull) {
+  TunnelOptions options;
+  options.lifetime.hard_packets = 1;
+  Pair pair(options);
+  rte_ring* events = pair.a.slot->current.load()->events;
+  while (raise_event(events, 9, SaEventKind::sn_low, false)) continue;
+  ASSERT_EQ(pair.a.egress_one(pair.a.from_inside({})).drop, DropReason::none);
+  ASSERT_EQ(pair.a.egress_one(pair.a.from_inside({})).drop, DropReason::esp_lifetime_expired);
+  while (auto event = pair.a.sad.poll_event()) EXPECT_EQ(event->cookie, 9U);
+  ASSERT_EQ(pair.a.egress_one(pair.a.from_inside({})).drop, DropReason::esp_lifetime_expired);
+  auto event = pair.a.sad.poll_event();
+  ASSERT_TRUE(event);
+  EXPECT_EQ(event->kind, SaEventKind::hard);
+  EXPECT_FALSE(pair.a.sad.poll_event());
+}
+
 TEST(Rekey, OldAndNewSaOverlapWithoutALostPacket) {
   Pair pair;
   std::vector<Octets> in_flight;
