@@ -78,10 +78,7 @@ Figure figure_of(std::vector<double> runs) {
 class Bench {
  public:
   Bench(const StageRow& row, crypto::EngineFactory& factory, rte_mempool* pool)
-      : stages_(row.stages),
-        pool_(pool),
-        a_(1, stages_, factory, pool),
-        b_(2, stages_, factory, pool) {}
+      : pool_(pool), a_(1, row.stages, factory, pool), b_(2, row.stages, factory, pool) {}
 
   /// Cycles of one burst through the lane.
   std::uint64_t lane(const Sizes& sizes, bool ingress) {
@@ -146,7 +143,6 @@ class Bench {
     }
   }
 
-  Stages stages_;
   rte_mempool* pool_;
   Site a_, b_;
   std::map<std::uint16_t, std::vector<std::uint8_t>> frames_;

@@ -3,8 +3,6 @@
 #include <rte_eth_ring.h>
 #include <rte_ethdev.h>
 
-#include <cstring>
-
 namespace sealwire::perf {
 namespace {
 
@@ -21,14 +19,13 @@ rte_ring* make_ring() {
   return ring;
 }
 
-IpAddress v4(std::uint8_t a, std::uint8_t b, std::uint8_t c, int d) {
-  IpAddress address;
-  const std::uint8_t octets[4] = {a, b, c, static_cast<std::uint8_t>(d)};
-  std::memcpy(address.octets.data(), octets, 4);
-  return address;
+IpAddress inside_address(int site, std::uint8_t host) {
+  return IpAddress::v4(10, static_cast<std::uint8_t>(site), 0, host);
 }
-
-Prefix inside_net(int site) { return {v4(10, static_cast<std::uint8_t>(site), 0, 0), 24}; }
+Prefix inside_net(int site) { return {inside_address(site, 0), 24}; }
+IpAddress outside_address(int site) {
+  return IpAddress::v4(192, 0, 2, static_cast<std::uint8_t>(site));
+}
 
 crypto::SecretBytes key_octets(int from) {
   crypto::SecretBytes key(crypto::info(kAlgorithm).key_length());
@@ -103,11 +100,12 @@ void Site::add_macsec(int number, int peer) {
 void Site::add_esp(int number, int peer) {
   const auto n = static_cast<std::uint8_t>(number), p = static_cast<std::uint8_t>(peer);
   GatewayPort in, out;
-  in.addresses = {{v4(10, n, 0, 1), 24}};
-  out.addresses = {{v4(192, 0, 2, number), 24}};
+  in.addresses = {{inside_address(number, 1), 24}};
+  out.addresses = {{outside_address(number), 24}};
   gateway_ = make_gateway({in}, {out}, {}, neighbours_);
-  neighbours_.resolve(*neighbours_.get(Side::inside, 0, v4(10, n, 0, 20)), {2, 0xaa, 0, 0, n, 20});
-  neighbours_.resolve(*neighbours_.get(Side::outside, 0, v4(192, 0, 2, peer)),
+  neighbours_.resolve(*neighbours_.get(Side::inside, 0, inside_address(number, 20)),
+                      {2, 0xaa, 0, 0, n, 20});
+  neighbours_.resolve(*neighbours_.get(Side::outside, 0, outside_address(peer)),
                       {2, 0xbb, 0, 0, p, 1});
   OutboundSlot* slot = sad_.make_slot();
   PolicyRule outward, inward;
@@ -117,23 +115,16 @@ void Site::add_esp(int number, int peer) {
   outward.slots = {slot};
   spd_ = need(Spd::build({outward}, {inward}));
 
-  OutboundSaParameters seal;
-  seal.spi = crypto::Spi(0x1000U + n);
-  seal.algorithm = kAlgorithm;
-  seal.key = need(engine->make_key(kAlgorithm, key_octets(number)));
-  seal.source = v4(192, 0, 2, number);
-  seal.destination = v4(192, 0, 2, peer);
-  seal.next_sn = crypto::SeqNo(1);
-  seal.sn_limit = 1ULL << 32;
-  need(sad_.install(*slot, std::move(seal)));
-
-  InboundSaParameters open;
-  open.spi = crypto::Spi(0x1000U + p);
-  open.algorithm = kAlgorithm;
-  open.key = need(engine->make_key(kAlgorithm, key_octets(peer)));
-  open.source = v4(192, 0, 2, peer);
-  open.destination = v4(192, 0, 2, number);
-  open.replay_window = 64;
+  const auto tunnel = [&](auto parameters, int from, int to) {
+    parameters.spi = crypto::Spi(0x1000U + static_cast<std::uint32_t>(from));
+    parameters.algorithm = kAlgorithm;
+    parameters.key = need(engine->make_key(kAlgorithm, key_octets(from)));
+    parameters.source = outside_address(from);
+    parameters.destination = outside_address(to);
+    return parameters;
+  };
+  need(sad_.install(*slot, tunnel(OutboundSaParameters{}, number, peer)));
+  auto open = tunnel(InboundSaParameters{}, peer, number);
   open.selectors = {inward.selector};
   need(sad_.add_inbound(std::move(open)));
 

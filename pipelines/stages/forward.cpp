@@ -1,7 +1,5 @@
 #include "pipelines/stages/forward.h"
 
-#include <cstring>
-
 #include "pipelines/wire/ethernet.h"
 #include "pipelines/wire/icmp.h"
 

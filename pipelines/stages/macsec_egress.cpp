@@ -54,7 +54,7 @@ std::uint32_t clear_octets(const TransmitSa& sa) {
     case MacsecVariant::integrity:
       break;
   }
-  return ~0U;
+  return macsec::kAllClear;
 }
 
 void build_one(Burst& burst, Packet& p, const LinePort& port) {

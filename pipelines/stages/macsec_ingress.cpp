@@ -2,7 +2,6 @@
 
 #include <rte_mbuf.h>
 
-#include <algorithm>
 #include <cstring>
 
 #include "pipelines/line.h"
@@ -110,7 +109,7 @@ void build_one(Burst& burst, Packet& p, const Secy& secy) {
   }
   p.op = static_cast<std::uint8_t>(burst.batch.count);
   macsec::fill_op(burst.batch.add(), *sa, p, frame + std::size_t{p.clear_tags} * kVlanTagLength,
-                  tag->length, tag->has(wire::kTciE) ? sa->offset : ~0U);
+                  tag->length, tag->has(wire::kTciE) ? sa->offset : macsec::kAllClear);
 }
 
 // Takes SecTAG, ICV and what follows it away, and puts VLAN tags in clear back behind the

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdint>
 
 #include "crypto/aead.h"
 #include "crypto/nonce.h"
@@ -9,6 +10,8 @@
 #include "pipelines/wire/macsec.h"
 
 namespace sealwire::pipelines::macsec {
+
+inline constexpr std::uint32_t kAllClear = ~0U;  // integrity only
 
 // `addresses` points at [DA SA][SecTAG][data][ICV] in one piece; `p.pn` and `p.secure_length` are
 // set. The first `clear` octets of the data (all, if there are fewer) are only authenticated.

@@ -20,14 +20,14 @@ inline constexpr std::uint16_t kEtherTypeQinq = 0x88A8;  // 802.1ad S-tag
 inline constexpr std::uint16_t kEtherTypeMacsec = 0x88E5;
 
 inline constexpr std::uint16_t kMacAddressesLength = 12;  // DA and SA
+inline constexpr std::uint16_t kVlanTagLength = 4;
+inline constexpr std::size_t kMaxVlanTags = 2;
 
 // Two addresses of 6 octets, compared without a call.
 inline bool same_mac(const std::uint8_t* a, const std::uint8_t* b) {
   return load_be<std::uint32_t>(a) == load_be<std::uint32_t>(b) &&
          load_be<std::uint16_t>(a + 4) == load_be<std::uint16_t>(b + 4);
 }
-inline constexpr std::uint16_t kVlanTagLength = 4;
-inline constexpr std::size_t kMaxVlanTags = 2;
 
 using MacAddress = std::array<std::uint8_t, 6>;
 

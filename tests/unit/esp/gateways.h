@@ -80,22 +80,22 @@ struct GatewayLine : Wire {
     std::memcpy(octets.data(), &spi, 4);
     return engine().make_key(crypto::Algorithm::aes_gcm_128, crypto::SecretBytes(octets)).value();
   }
-  void send_by(std::uint32_t spi) {
-    OutboundSaParameters p;
+  // Of an SA between site `from` and site `to`, for one end or the other.
+  template <class Parameters>
+  static Parameters parameters(std::uint32_t spi, unsigned from, unsigned to) {
+    Parameters p;
     p.cookie = spi;
     p.spi = crypto::Spi(spi);
     p.key = key(spi);
-    p.source = IpAddress::v4(192, 0, 2, static_cast<std::uint8_t>(number));
-    p.destination = IpAddress::v4(192, 0, 2, static_cast<std::uint8_t>(peer));
-    ASSERT_TRUE(sad.install(*slot, std::move(p)));
+    p.source = IpAddress::v4(192, 0, 2, static_cast<std::uint8_t>(from));
+    p.destination = IpAddress::v4(192, 0, 2, static_cast<std::uint8_t>(to));
+    return p;
+  }
+  void send_by(std::uint32_t spi) {
+    ASSERT_TRUE(sad.install(*slot, parameters<OutboundSaParameters>(spi, number, peer)));
   }
   void receive_by(std::uint32_t spi) {
-    InboundSaParameters p;
-    p.cookie = spi;
-    p.spi = crypto::Spi(spi);
-    p.key = key(spi);
-    p.source = IpAddress::v4(192, 0, 2, static_cast<std::uint8_t>(peer));
-    p.destination = IpAddress::v4(192, 0, 2, static_cast<std::uint8_t>(number));
+    auto p = parameters<InboundSaParameters>(spi, peer, number);
     p.replay_window = 32;
     p.selectors = selectors;
     ASSERT_TRUE(sad.add_inbound(std::move(p)));
