@@ -21,6 +21,9 @@ struct InboundSa;
 class FlowCache;    // pipelines/tables/spd.h
 struct TransmitSa;  // pipelines/tables/secy.h
 struct ReceiveSa;
+namespace forward {
+class HopCache;  // pipelines/stages/forward.h
+}
 
 // A burst is bounded in packets and in bytes, and is never held back to fill up.
 inline constexpr std::uint16_t kBurstPackets = 64;
@@ -101,10 +104,10 @@ struct Burst {
   std::uint64_t ticket = 0;
   std::uint16_t count = 0;
   BurstStep step = BurstStep::received;
-  bool numbered = false;     // PNs were taken in the receive turn already
-  std::uint16_t worker = 0;  // the lane's index among its direction's: chooses among RFC 9611 SAs
-  FlowCache* flows =
-      nullptr;  // the lane's, where the line has esp; null: every packet asks the SPD
+  bool numbered = false;       // PNs were taken in the receive turn already
+  std::uint16_t worker = 0;    // the lane's index among its direction's: chooses among RFC 9611 SAs
+  FlowCache* flows = nullptr;  // the lane's, for a line with esp
+  forward::HopCache* hops = nullptr;  // the same
   std::array<Packet, kBurstPackets> packets;
   crypto::AeadBatch batch;
   alignas(64) std::array<std::array<std::uint8_t, kScratchOctets>, kBurstPackets> scratch;

@@ -14,6 +14,7 @@
 #include "pipelines/egress.h"
 #include "pipelines/ingress.h"
 #include "pipelines/mark.h"
+#include "pipelines/stages/forward.h"
 
 namespace sealwire::pipelines {
 
@@ -44,10 +45,12 @@ Lane::Lane(LaneSettings settings)
     : settings_(std::move(settings)),
       retry_cycles_(rte_get_tsc_hz() / 1'000'000 * kTxRetryMicroseconds),
       bursts_(std::make_unique<std::array<Burst, kBursts>>()),
-      flows_(std::make_unique<FlowCache>()) {
+      flows_(std::make_unique<FlowCache>()),
+      hops_(std::make_unique<forward::HopCache>()) {
   for (Burst& burst : *bursts_) {
     burst.worker = settings_.worker;
     burst.flows = flows_.get();
+    burst.hops = hops_.get();
   }
 }
 

@@ -82,6 +82,7 @@ class Lane {
   std::uint64_t retry_cycles_;   // TSC cycles that a full transmit queue is retried
   std::unique_ptr<std::array<Burst, kBursts>> bursts_;
   std::unique_ptr<FlowCache> flows_;
+  std::unique_ptr<forward::HopCache> hops_;
 };
 
 // What a worker runs; immutable. Freed by control after the grace period that follows publishing

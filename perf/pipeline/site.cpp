@@ -105,8 +105,8 @@ void Site::add_esp(int number, int peer) {
   gateway_ = make_gateway({in}, {out}, {}, neighbours_);
   neighbours_.resolve(*neighbours_.get(Side::inside, 0, inside_address(number, 20)),
                       {2, 0xaa, 0, 0, n, 20});
-  neighbours_.resolve(*neighbours_.get(Side::outside, 0, outside_address(peer)),
-                      {2, 0xbb, 0, 0, p, 1});
+  Adjacency* const hop = neighbours_.get(Side::outside, 0, outside_address(peer));
+  neighbours_.resolve(*hop, {2, 0xbb, 0, 0, p, 1});
   OutboundSlot* slot = sad_.make_slot();
   PolicyRule outward, inward;
   outward.action = inward.action = PolicyAction::protect;
@@ -123,7 +123,8 @@ void Site::add_esp(int number, int peer) {
     parameters.destination = outside_address(to);
     return parameters;
   };
-  need(sad_.install(*slot, tunnel(OutboundSaParameters{}, number, peer)));
+  need(sad_.install(*slot, tunnel(OutboundSaParameters{}, number, peer)))
+      ->adjacency.store(hop, std::memory_order_release);  // as the slow path does
   auto open = tunnel(InboundSaParameters{}, peer, number);
   open.selectors = {inward.selector};
   need(sad_.add_inbound(std::move(open)));

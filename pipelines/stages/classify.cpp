@@ -30,60 +30,66 @@ void too_big(Packet& packet, std::uint16_t mtu, DropReason reason) {
 }
 
 // False: dropped, or waits with the control thread for its neighbour.
-bool find_exit(Packet& packet, const Gateway& gateway, const IpAddress& destination,
-               const Adjacency* known, Exit& exit) {
-  if (known != nullptr && known->port < gateway.outside.size()) {
-    exit.link = known->link.load(std::memory_order_acquire);
-    exit.port = known->port;
-    if (exit.link != 0) return true;
-  }
-  forward::NextHop hop = forward::next_hop(gateway, Side::outside, destination);
-  if (hop.route == nullptr) {
+bool take_hop(Packet& packet, const forward::NextHop& hop, Exit& exit) {
+  exit.port = hop.port;
+  exit.link = hop.link;
+  if (hop.link != 0) [[likely]]
+    return true;
+  if (!hop.found) {
     drop(packet, DropReason::no_route);
     return false;
   }
-  exit.port = hop.route->port;
-  exit.link = hop.link;
-  if (hop.link != 0) return true;
   PuntMark mark = forward::mark_of(packet, PuntReason::unresolved, false);
   mark.to_outside = true;
-  mark.port = hop.route->port;
+  mark.port = hop.port;
   mark.next_hop = hop.address;
   forward::punt(packet, mark, DropReason::no_neighbour);
   return false;
 }
 
-bool protect(Burst& burst, Packet& packet, const PolicyVerdict& verdict, Exit& exit) {
+// The SA's own next hop, by the control thread; else by the routes.
+bool find_exit(Packet& packet, const Gateway& gateway, const OutboundSa& sa, Exit& exit) {
+  const Adjacency* const known = sa.adjacency.load(std::memory_order_acquire);
+  if (known != nullptr && known->port < gateway.outside.size()) [[likely]] {
+    exit.link = known->link.load(std::memory_order_acquire);
+    exit.port = known->port;
+    if (exit.link != 0) [[likely]]
+      return true;
+  }
+  return take_hop(packet, forward::next_hop(gateway, Side::outside, sa.destination), exit);
+}
+
+[[gnu::always_inline]] inline bool protect(const Burst& burst, Packet& packet,
+                                           const PolicyVerdict& verdict, Exit& exit) {
   const Gateway& gateway = *burst.line->gateway;
-  OutboundSa* sa =
-      verdict.slots[burst.worker % verdict.slot_count]->current.load(std::memory_order_acquire);
+  const std::size_t slot = verdict.slot_count == 1 ? 0 : burst.worker % verdict.slot_count;
+  OutboundSa* sa = verdict.slots[slot]->current.load(std::memory_order_acquire);
   if (sa == nullptr) {
     drop(packet, DropReason::esp_no_sa);
     return false;
   }
-  if (!find_exit(packet, gateway, sa->destination, sa->adjacency.load(std::memory_order_acquire),
-                 exit))
-    return false;
+  if (!find_exit(packet, gateway, *sa, exit)) return false;
   packet.esp_out = sa;
   __builtin_prefetch(&sa->runtime, 1);    // for order
   __builtin_prefetch(sa->header.data());  // for build
-  std::uint16_t outer = gateway.outside[exit.port].ip_mtu;
-  std::uint16_t path = sa->path_mtu.load(std::memory_order_relaxed);
+  const std::uint16_t outer = gateway.outside[exit.port].ip_mtu;
+  const std::uint16_t path = sa->path_mtu.load(std::memory_order_relaxed);
   exit.largest = sa->largest_inner(path == 0 ? outer : std::min(path, outer));
   return true;
 }
 
-bool bypass(Burst& burst, Packet& packet, const PacketKey& key, Exit& exit) {
+[[gnu::always_inline]] inline bool bypass(const Burst& burst, Packet& packet, const PacketKey& key,
+                                          Exit& exit) {
   const Gateway& gateway = *burst.line->gateway;
-  if (!find_exit(packet, gateway, destination_of(key), nullptr, exit)) return false;
+  if (!take_hop(packet, burst.hops->find(gateway, Side::outside, key), exit)) return false;
   packet.flags |= kPacketSkipEsp;
   exit.largest = gateway.outside[exit.port].ip_mtu;
   return true;
 }
 
 // The further fragments take places at the burst's end; the caller has seen that there are enough.
-void fragment(Burst& burst, Packet& packet, const wire::IpPacket& ip, std::uint16_t mtu,
-              std::size_t more) {
+[[gnu::noinline]] void fragment(Burst& burst, Packet& packet, wire::IpPacket ip, std::uint16_t mtu,
+                                std::size_t more) {
   std::array<rte_mbuf*, kBurstPackets> pieces;
   if (!fragment_ipv4(packet.mbuf, kEthernetLength, ip, mtu, burst.direction->pool,
                      {pieces.data(), more}))
@@ -98,12 +104,11 @@ void fragment(Burst& burst, Packet& packet, const wire::IpPacket& ip, std::uint1
 void classify(Burst& burst, Packet& packet) {
   const LineSnapshot& line = *burst.line;
   forward::Received r;
-  if (!forward::receive(packet, line, false, r)) return;
-  if (line.gateway->is_own(destination_of(r.key)))
+  if (!forward::receive(packet, line.inside[packet.in_port], false, r)) return;
+  if (line.gateway->is_own(r.key))
     return forward::punt(packet, forward::mark_of(packet, PuntReason::own, false),
                          DropReason::punted);
-  const PolicyVerdict verdict =
-      burst.flows != nullptr ? burst.flows->outbound(*line.spd, r.key) : line.spd->outbound(r.key);
+  const PolicyVerdict& verdict = burst.flows->outbound(*line.spd, r.key);
   if (verdict.action == PolicyAction::discard) return drop(packet, DropReason::policy_discard);
   if (r.packet.ttl <= 1)
     return forward::punt(packet, forward::mark_of(packet, PuntReason::ttl, false),

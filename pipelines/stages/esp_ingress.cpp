@@ -33,8 +33,9 @@ PuntMark mark_of(const Packet& packet, PuntReason reason) {
 
 // Toward the inside: next hop, TTL, size, layer 2 header. `ip` lies in the mbuf with at least 14
 // octets in front.
-void forward_inside(const LineSnapshot& line, Packet& packet, std::uint8_t* ip,
-                    const wire::IpPacket& inner, const IpAddress& destination) {
+void forward_inside(const Burst& burst, Packet& packet, std::uint8_t* ip,
+                    const wire::IpPacket& inner, const PacketKey& key) {
+  const LineSnapshot& line = *burst.line;
   rte_mbuf* m = packet.mbuf;
   m->data_off =
       static_cast<std::uint16_t>(ip - kEthernetLength - static_cast<std::uint8_t*>(m->buf_addr));
@@ -46,13 +47,13 @@ void forward_inside(const LineSnapshot& line, Packet& packet, std::uint8_t* ip,
     constexpr std::uint8_t kNoMac[6] = {};
     forward::write_layer2(ip - kEthernetLength, 0, kNoMac, inner.v6);
   }
-  if (line.gateway->is_own(destination))
+  if (line.gateway->is_own(key))
     return forward::punt(packet, mark_of(packet, PuntReason::own), DropReason::punted);
   if (inner.ttl <= 1)
     return forward::punt(packet, mark_of(packet, PuntReason::ttl), DropReason::ttl_expired);
-  forward::NextHop hop = forward::next_hop(*line.gateway, Side::inside, destination);
-  if (hop.route == nullptr) return drop(packet, DropReason::no_route);
-  const std::uint16_t mtu = line.gateway->inside[hop.route->port].ip_mtu;
+  const forward::NextHop hop = burst.hops->find(*line.gateway, Side::inside, key);
+  if (!hop.found) return drop(packet, DropReason::no_route);
+  const std::uint16_t mtu = line.gateway->inside[hop.port].ip_mtu;
   if (inner.total_length > mtu) {
     PuntMark mark = mark_of(packet, PuntReason::too_big);
     mark.mtu = mtu;
@@ -60,26 +61,24 @@ void forward_inside(const LineSnapshot& line, Packet& packet, std::uint8_t* ip,
     return forward::punt(packet, mark, may_cut ? DropReason::punted : DropReason::packet_too_big);
   }
   wire::decrement_ttl(ip, inner.v6);
-  forward::write_layer2(ip - kEthernetLength, hop.link, line.inside[hop.route->port].mac, inner.v6);
+  forward::write_layer2(ip - kEthernetLength, hop.link, line.inside[hop.port].mac, inner.v6);
   if (hop.link == 0) {
     PuntMark mark = mark_of(packet, PuntReason::unresolved);
-    mark.port = hop.route->port;
+    mark.port = hop.port;
     mark.next_hop = hop.address;
     return forward::punt(packet, mark, DropReason::no_neighbour);
   }
-  packet.port = static_cast<std::uint8_t>(hop.route->port);
+  packet.port = static_cast<std::uint8_t>(hop.port);
   packet.to_inside = 1;
   if (inner.v6) packet.flags |= kPacketIpv6;
 }
 
 // A packet that came in clear and is not for a port of the outside: RFC 4301 §5.2, 3b and 5.
 void apply_policy(Burst& burst, Packet& packet, const forward::Received& r) {
-  const LineSnapshot& line = *burst.line;
-  const PolicyVerdict verdict =
-      burst.flows != nullptr ? burst.flows->inbound(*line.spd, r.key) : line.spd->inbound(r.key);
+  const PolicyVerdict& verdict = burst.flows->inbound(*burst.line->spd, r.key);
   if (verdict.action == PolicyAction::protect) return drop(packet, DropReason::esp_clear_inbound);
   if (verdict.action == PolicyAction::discard) return drop(packet, DropReason::policy_discard);
-  forward_inside(line, packet, r.ip, r.packet, destination_of(r.key));
+  forward_inside(burst, packet, r.ip, r.packet, r.key);
 }
 
 struct EspView {
@@ -117,8 +116,8 @@ void open_esp(Burst& burst, Packet& packet, const EspView& view, const forward::
 // UDP to one of our NAT-T ports. False: not that.
 bool open_udp(Burst& burst, Packet& packet, const forward::Received& r) {
   const std::vector<std::uint16_t>& ports = burst.line->gateway->nat_t_ports;
-  if (!r.key.ports_known ||
-      std::find(ports.begin(), ports.end(), r.key.destination_port) == ports.end())
+  if (!r.key.ports_known() ||
+      std::find(ports.begin(), ports.end(), r.key.destination_port()) == ports.end())
     return false;
   const std::uint32_t room = r.packet.total_length - r.packet.upper_offset;
   std::uint8_t* udp = r.ip + r.packet.upper_offset;
@@ -146,22 +145,14 @@ bool open_udp(Burst& burst, Packet& packet, const forward::Received& r) {
 
 bool is_icmp_or_ike(const forward::Received& r) {
   return r.packet.protocol == (r.packet.v6 ? wire::kProtocolIcmpv6 : wire::kProtocolIcmp) ||
-         (r.packet.protocol == wire::kProtocolUdp && r.key.ports_known &&
-          r.key.destination_port == wire::kPortIke);
-}
-
-bool is_outside_address(const Gateway& gateway, const IpAddress& address) {
-  for (const GatewayPort& port : gateway.outside)
-    for (const Prefix& own : port.addresses)
-      if (own.address == address) return true;
-  return false;
+         (r.packet.protocol == wire::kProtocolUdp && r.key.ports_known() &&
+          r.key.destination_port() == wire::kPortIke);
 }
 
 void take(Burst& burst, Packet& packet) {
   forward::Received r;
-  if (!forward::receive(packet, *burst.line, true, r)) return;
-  if (!is_outside_address(*burst.line->gateway, destination_of(r.key)))
-    return apply_policy(burst, packet, r);
+  if (!forward::receive(packet, burst.line->outside[packet.in_port], true, r)) return;
+  if (!burst.line->gateway->is_own_outside(r.key)) return apply_policy(burst, packet, r);
   if (r.packet.fragment)
     return forward::punt(packet, mark_of(packet, PuntReason::fragment), DropReason::punted);
   if (r.packet.protocol == wire::kProtocolEsp && r.packet.upper_offset != 0) {
@@ -195,16 +186,17 @@ void open_inner(Burst& burst, Packet& packet) {
   if (next != wire::kProtocolIpv4 && next != wire::kProtocolIpv6)
     return drop(packet, DropReason::esp_bad_next_header);
   // What lies between the inner packet's end and the padding is TFC padding (RFC 4303 §2.7).
-  auto parsed = wire::parse_ip({inner, sealed - 2U - padding});
-  if (!parsed || parsed->v6 != (next == wire::kProtocolIpv6))
+  wire::IpPacket ip;
+  if (!wire::parse_ip({inner, sealed - 2U - padding}, ip) || ip.v6 != (next == wire::kProtocolIpv6))
     return drop(packet, DropReason::malformed_ip);
-  const PacketKey key = packet_key(inner, *parsed);
+  PacketKey key;
+  packet_key(inner, ip, key);
   if (!sa.selectors.matches(key)) return drop(packet, DropReason::esp_selector_mismatch);
-  const auto inner_ecn = static_cast<std::uint8_t>(parsed->tos & 3U);
+  const auto inner_ecn = static_cast<std::uint8_t>(ip.tos & 3U);
   const std::uint8_t ecn = tunnel::decapsulated_ecn(inner_ecn, outer_ecn(outer, sa.outer_v6));
   if (ecn == tunnel::kDropEcn) return drop(packet, DropReason::ecn_invalid);
-  if (ecn != inner_ecn) wire::set_ecn(inner, parsed->v6, ecn);
-  forward_inside(*burst.line, packet, inner, *parsed, destination_of(key));
+  if (ecn != inner_ecn) wire::set_ecn(inner, ip.v6, ecn);
+  forward_inside(burst, packet, inner, ip, key);
 }
 
 void count_drop(InboundSa& sa, DropReason reason) {

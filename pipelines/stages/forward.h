@@ -5,12 +5,15 @@
 #include <rte_mbuf.h>
 
 #include <cstdint>
+#include <memory>
 
 #include "pipelines/burst.h"
 #include "pipelines/line.h"
 #include "pipelines/mark.h"
 #include "pipelines/stages/gateway.h"
 #include "pipelines/stages/packet_key.h"
+#include "pipelines/wire/ethernet.h"
+#include "pipelines/wire/icmp.h"
 #include "pipelines/wire/ip.h"
 
 namespace sealwire::pipelines::forward {
@@ -24,24 +27,150 @@ struct Received {
   PacketKey key;
 };
 
-/// Layer 2 address, ARP and Neighbour Discovery (punted), IP header; cuts Ethernet padding off.
-/// False: the packet is dropped. Drops: NotForUs, NotIp, MalformedIp, Punted.
-bool receive(Packet& packet, const LineSnapshot& line, bool from_outside, Received& out);
-
 /// Marks the packet for the control thread and drops it as `reason`; NoHeadroom if the mark has no
 /// room.
 void punt(Packet& packet, const PuntMark& mark, DropReason reason);
 
+/// Hands over a packet of the link: ARP, Neighbour Discovery.
+[[gnu::cold]] void punt_link(Packet& packet, PuntReason reason, bool from_outside);
+
 /// A mark with the fields that every reason has.
 PuntMark mark_of(const Packet& packet, PuntReason reason, bool from_outside);
 
+[[gnu::always_inline]] inline bool is_neighbour_discovery(const Received& r) {
+  if (!r.packet.v6 || r.packet.protocol != wire::kProtocolIcmpv6 || r.packet.ttl != 255)
+    return false;
+  if (r.packet.upper_offset == 0 || r.packet.upper_offset + 4U > r.packet.total_length)
+    return false;
+  const std::uint8_t type = r.ip[r.packet.upper_offset];
+  return type >= wire::kIcmpv6RouterSolicitation && type <= wire::kIcmpv6Redirect;
+}
+
+[[gnu::always_inline]] inline bool is_multicast(const Received& r) {
+  const std::uint8_t first = r.ip[r.packet.v6 ? 24 : 16];
+  return r.packet.v6 ? first == 0xff : first >= 224;  // 224/4 multicast, 240/4 and broadcast
+}
+
+[[gnu::always_inline]] inline bool is_link_local(const Received& r) {
+  const auto at = [&r](int offset) {
+    return r.ip[offset] == 0xfe && (r.ip[offset + 1] & 0xc0U) == 0x80U;
+  };
+  return r.packet.v6 && (at(8) || at(24));
+}
+
+/// Layer 2 address, ARP and Neighbour Discovery (punted), IP header; cuts Ethernet padding off.
+/// False: the packet is dropped. Drops: NotForUs, NotIp, MalformedIp, Punted. Inline, so that what
+/// it finds stays in registers.
+[[gnu::always_inline]] inline bool receive(Packet& packet, const LinePort& port, bool from_outside,
+                                           Received& out) {
+  rte_mbuf* const m = packet.mbuf;
+  auto* const l2 = rte_pktmbuf_mtod(m, std::uint8_t*);
+  const std::uint32_t length = m->data_len;
+  if (packet.l2_length != kEthernetLength || length < kEthernetLength) {
+    drop(packet, DropReason::not_ip);
+    return false;
+  }
+  const bool group = (l2[0] & 1U) != 0;
+  if (!group && !wire::same_mac(l2, port.mac)) {
+    drop(packet, DropReason::not_for_us);
+    return false;
+  }
+  const auto type = wire::load_be<std::uint16_t>(l2 + 12);
+  if (type != wire::kEtherTypeIpv4 && type != wire::kEtherTypeIpv6) {
+    if (type == wire::kEtherTypeArp) {
+      punt_link(packet, PuntReason::arp, from_outside);
+    } else {
+      drop(packet, DropReason::not_ip);
+    }
+    return false;
+  }
+  out.ip = l2 + kEthernetLength;
+  if (!wire::parse_ip({out.ip, length - kEthernetLength}, out.packet) ||
+      out.packet.v6 != (type == wire::kEtherTypeIpv6)) {
+    drop(packet, DropReason::malformed_ip);
+    return false;
+  }
+  packet_key(out.ip, out.packet, out.key);
+  packet.l3_length = out.packet.header_length;
+  const std::uint32_t whole = std::uint32_t{kEthernetLength} + out.packet.total_length;
+  if (whole != length) {
+    m->data_len = static_cast<std::uint16_t>(whole);
+    m->pkt_len = whole;
+  }
+  if (is_neighbour_discovery(out)) {
+    punt_link(packet, PuntReason::neighbour, from_outside);
+    return false;
+  }
+  if (group || is_multicast(out) || is_link_local(out)) {
+    drop(packet, DropReason::not_for_us);
+    return false;
+  }
+  return true;
+}
+
 /// Next hop for a destination on a side.
 struct NextHop {
-  const Route* route = nullptr;  // null: no route
-  std::uint64_t link = 0;        // Adjacency::link; not resolved: 0
-  IpAddress address{};
+  bool found = false;  // there is a route
+  std::uint16_t port = 0;
+  std::uint64_t link = 0;                // Adjacency::link; not resolved: 0
+  const Adjacency* adjacency = nullptr;  // of `link`, unless a better next hop may come back
+  IpAddress address{};                   // only if it comes from routes and neighbours
 };
 NextHop next_hop(const Gateway& gateway, Side side, const IpAddress& destination);
+
+/// A lane's memory of its last next hops, in front of routes and neighbours. Direct-mapped; empties
+/// itself when the gateway changes. One writer and reader: its worker's lane.
+class HopCache {
+ public:
+  static constexpr std::size_t kEntries = 256;
+
+  /// For a packet's own destination.
+  NextHop find(const Gateway& gateway, Side side, const PacketKey& key) {
+    Entry& entry = entries_[hash(key)];
+    if (((entry.generation ^ gateway.generation) | (entry.destination[0] ^ key.destination[0]) |
+         (entry.destination[1] ^ key.destination[1]) | (entry.kind ^ kind(side, key))) == 0)
+        [[likely]] {
+      NextHop hop;
+      hop.found = true;
+      hop.port = entry.adjacency->port;
+      hop.link = entry.adjacency->link.load(std::memory_order_acquire);
+      if (hop.link != 0) [[likely]]
+        return hop;
+    }
+    return ask(entry, gateway, side, key);
+  }
+
+ private:
+  struct Entry {
+    std::uint64_t destination[2];
+    std::uint64_t kind;
+    std::uint64_t generation = 0;
+    const Adjacency* adjacency = nullptr;
+  };
+
+  // Side and family.
+  static std::uint64_t kind(Side side, const PacketKey& key) {
+    return (side == Side::inside ? 0U : 2U) | (key.upper & PacketKey::kV6);
+  }
+  static std::size_t hash(const PacketKey& key) {
+    const std::uint64_t word = key.destination[0] ^ std::rotl(key.destination[1], 32);
+    return static_cast<std::size_t>(word * 0x9E3779B97F4A7C15U >> 32) % kEntries;
+  }
+  // The key by value: the caller's stays in registers.
+  [[gnu::noinline]] static NextHop ask(Entry& entry, const Gateway& gateway, Side side,
+                                       PacketKey key) {
+    const NextHop hop = next_hop(gateway, side, destination_of(key));
+    if (hop.link != 0 && hop.adjacency != nullptr) {
+      entry = {{key.destination[0], key.destination[1]},
+               kind(side, key),
+               gateway.generation,
+               hop.adjacency};
+    }
+    return hop;
+  }
+
+  std::unique_ptr<Entry[]> entries_ = std::make_unique<Entry[]>(kEntries);
+};
 
 /// Writes the layer 2 header in front of `ip`: to the neighbour's MAC, from the port's.
 inline void write_layer2(std::uint8_t* l2, std::uint64_t link, const std::uint8_t (&mac)[6],

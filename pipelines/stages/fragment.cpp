@@ -41,7 +41,7 @@ void finish_header(std::uint8_t* ip, const wire::IpPacket& packet, std::uint16_t
 
 }  // namespace
 
-std::uint16_t fragment_count(const wire::IpPacket& packet, std::uint16_t mtu) {
+std::uint16_t fragment_count(wire::IpPacket packet, std::uint16_t mtu) {
   std::uint16_t step = payload_step(packet, mtu);
   if (step == 0) return 0;
   std::uint32_t payload = packet.total_length - packet.header_length;

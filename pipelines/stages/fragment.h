@@ -16,7 +16,7 @@ inline constexpr std::uint16_t kOwnHeadroom = 128;
 
 /// How many fragments of at most `mtu` octets the packet needs; 0 if `mtu` has no room for 8 octets
 /// of payload.
-std::uint16_t fragment_count(const wire::IpPacket& packet, std::uint16_t mtu);
+std::uint16_t fragment_count(wire::IpPacket packet, std::uint16_t mtu);
 
 /// Cuts the IPv4 packet at `l2_length` in `m` (one segment, not DF) into rest.size() + 1 =
 /// fragment_count() fragments with the same layer 2 header. The first stays in `m`, the others are

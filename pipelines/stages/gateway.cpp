@@ -1,26 +1,28 @@
 #include "pipelines/stages/gateway.h"
 
+#include <atomic>
+#include <cstring>
 #include <utility>
 
 namespace sealwire::pipelines {
 
-bool Gateway::is_own(const IpAddress& address) const noexcept {
-  for (const std::vector<GatewayPort>* side : {&inside, &outside})
-    for (const GatewayPort& port : *side)
-      for (const Prefix& own : port.addresses)
-        if (own.address == address) return true;
-  return false;
-}
-
 Gateway make_gateway(std::vector<GatewayPort> inside, std::vector<GatewayPort> outside,
                      std::vector<Route> routes, Neighbours& neighbours) {
+  static std::atomic<std::uint64_t> last{0};
+  Gateway gateway;
+  gateway.generation = ++last;
   for (Side side : {Side::inside, Side::outside}) {
     const std::vector<GatewayPort>& ports = side == Side::inside ? inside : outside;
-    for (std::size_t i = 0; i < ports.size(); ++i)
-      for (const Prefix& own : ports[i].addresses)
+    for (std::size_t i = 0; i < ports.size(); ++i) {
+      for (const Prefix& own : ports[i].addresses) {
         routes.push_back({own, std::nullopt, side, static_cast<std::uint16_t>(i)});
+        Gateway::Own& mine = gateway.own.emplace_back();
+        std::memcpy(mine.words, own.address.octets.data(), sizeof mine.words);
+        mine.v6 = own.address.v6;
+        mine.side = side;
+      }
+    }
   }
-  Gateway gateway;
   gateway.inside = std::move(inside);
   gateway.outside = std::move(outside);
   gateway.routes = Routes(std::move(routes));

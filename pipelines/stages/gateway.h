@@ -8,6 +8,7 @@
 #include "pipelines/tables/ip_address.h"
 #include "pipelines/tables/neighbours.h"
 #include "pipelines/tables/routes.h"
+#include "pipelines/tables/selector_set.h"
 
 namespace sealwire::pipelines {
 
@@ -25,12 +26,33 @@ struct Gateway {
   Neighbours* neighbours = nullptr;
   std::vector<std::uint16_t> nat_t_ports{4500};  // local UDP ports that carry ESP (RFC 3948)
 
+  /// The addresses of all ports, once more: the data path compares them with every packet.
+  struct Own {
+    std::uint64_t words[2];
+    bool v6;
+    Side side;
+  };
+  std::vector<Own> own;
+  std::uint64_t generation = 0;  // differs between any two gateways: what a HopCache is valid for
+
   const std::vector<GatewayPort>& ports(Side side) const {
     return side == Side::inside ? inside : outside;
   }
 
-  /// Is it one of our addresses, on any port?
-  bool is_own(const IpAddress& address) const noexcept;
+  /// Is the packet for one of our addresses, on any port?
+  bool is_own(const PacketKey& key) const noexcept { return is_own(key, true, true); }
+  bool is_own_outside(const PacketKey& key) const noexcept { return is_own(key, false, true); }
+
+ private:
+  bool is_own(const PacketKey& key, bool on_inside, bool on_outside) const noexcept {
+    for (const Own& address : own) {
+      if (((address.words[0] ^ key.destination[0]) | (address.words[1] ^ key.destination[1])) ==
+              0 &&
+          address.v6 == key.v6() && (address.side == Side::inside ? on_inside : on_outside))
+        return true;
+    }
+    return false;
+  }
 };
 
 /// Builds the gateway; adds a route on the link for every port address.

@@ -17,47 +17,55 @@ constexpr bool has_ports(std::uint8_t protocol) {
          protocol == wire::kProtocolDccp;
 }
 
+inline std::uint64_t load_word(const std::uint8_t* at) {
+  std::uint64_t word;
+  std::memcpy(&word, at, 8);
+  return word;
+}
+
 /// An IPv4 address in the first four of eight octets. Made in a register: whoever reads the eight
 /// octets right after would wait for a narrower store.
 inline std::uint64_t address_word(const std::uint8_t* at) {
-  std::array<std::uint32_t, 2> words{};
-  std::memcpy(words.data(), at, 4);
-  return std::bit_cast<std::uint64_t>(words);
+  std::uint32_t address;
+  std::memcpy(&address, at, 4);
+  return std::endian::native == std::endian::little ? std::uint64_t{address}
+                                                    : std::uint64_t{address} << 32;
 }
 
-inline PacketKey packet_key(const std::uint8_t* ip, const wire::IpPacket& packet) {
-  PacketKey key{};
-  key.v6 = packet.v6;
-  key.protocol = packet.protocol;
+/// Word by word, into `key`: see parse_ip().
+[[gnu::always_inline]] inline void packet_key(const std::uint8_t* ip, const wire::IpPacket& packet,
+                                              PacketKey& key) {
   if (packet.v6) {
-    std::memcpy(key.source, ip + 8, 16);
-    std::memcpy(key.destination, ip + 24, 16);
+    key.source[0] = load_word(ip + 8);
+    key.source[1] = load_word(ip + 16);
+    key.destination[0] = load_word(ip + 24);
+    key.destination[1] = load_word(ip + 32);
   } else {
     key.source[0] = address_word(ip + 12);
     key.destination[0] = address_word(ip + 16);
+    key.source[1] = key.destination[1] = 0;
   }
+  std::uint64_t upper =
+      PacketKey::protocol_bits(packet.protocol) | (packet.v6 ? PacketKey::kV6 : 0);
   if (packet.upper_offset == 0) {
-    key.fragment = true;
+    upper |= PacketKey::kFragment;
   } else if (has_ports(packet.protocol)) {
-    if (packet.upper_offset + 4U <= packet.total_length) {
-      key.ports_known = true;
-      key.source_port = wire::load_be<std::uint16_t>(ip + packet.upper_offset);
-      key.destination_port = wire::load_be<std::uint16_t>(ip + packet.upper_offset + 2);
-    } else {
-      key.fragment = true;  // too short for its ports: as unknown as a later fragment's
-    }
+    // Too short for its ports: as unknown as a later fragment's.
+    upper |= packet.upper_offset + 4U <= packet.total_length
+                 ? PacketKey::port_bits(wire::load_be<std::uint32_t>(ip + packet.upper_offset))
+                 : PacketKey::kFragment;
   }
-  return key;
+  key.upper = upper;
 }
 
 inline IpAddress source_of(const PacketKey& key) {
-  IpAddress address{key.v6, {}};
+  IpAddress address{key.v6(), {}};
   std::memcpy(address.octets.data(), key.source, 16);
   return address;
 }
 
 inline IpAddress destination_of(const PacketKey& key) {
-  IpAddress address{key.v6, {}};
+  IpAddress address{key.v6(), {}};
   std::memcpy(address.octets.data(), key.destination, 16);
   return address;
 }

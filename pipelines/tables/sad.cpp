@@ -81,13 +81,6 @@ void write_header_template(OutboundSa& sa, const OutboundSaParameters& p) {
 
 OutboundSa::~OutboundSa() = default;
 
-std::uint16_t OutboundSa::largest_inner(std::uint16_t outer_mtu) const {
-  std::uint32_t around = std::uint32_t{header_length} + 8U + iv_length + icv_length;
-  if (outer_mtu < around + 4U) return 0;
-  std::uint32_t payload = (outer_mtu - around) & ~std::uint32_t{pad_mask};
-  return payload < 2 ? std::uint16_t{0} : static_cast<std::uint16_t>(payload - 2);
-}
-
 InboundSa::InboundSa(InboundSaParameters&& p, crypto::ReplayWindow&& w)
     : window(std::move(w)), parameters(std::move(p)) {
   const crypto::AlgorithmInfo& info = crypto::info(parameters.algorithm);

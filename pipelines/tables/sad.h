@@ -163,7 +163,12 @@ struct alignas(64) OutboundSa {
   OutboundSaParameters parameters;  // `key` owned here
 
   /// The largest inner packet whose outer packet is at most `outer_mtu` octets.
-  std::uint16_t largest_inner(std::uint16_t outer_mtu) const;
+  std::uint16_t largest_inner(std::uint16_t outer_mtu) const {
+    const std::uint32_t around = std::uint32_t{header_length} + 8U + iv_length + icv_length;
+    if (outer_mtu < around + 4U) return 0;
+    const std::uint32_t payload = (outer_mtu - around) & ~std::uint32_t{pad_mask};
+    return payload < 2 ? std::uint16_t{0} : static_cast<std::uint16_t>(payload - 2);
+  }
 
   ~OutboundSa();
 };

@@ -10,17 +10,37 @@ namespace sealwire::pipelines {
 
 /// The fields of a packet that selectors look at (RFC 4301 §4.4.1.1). Addresses in network order as
 /// two words, so that a compare is a mask and an xor. IPv4: the address fills the first 4 octets of
-/// `source`, the rest is zero.
+/// `source`, the rest is zero. All in whole words, so that a key is made, hashed and compared in
+/// registers.
 struct PacketKey {
   std::uint64_t source[2];
   std::uint64_t destination[2];
-  std::uint16_t source_port;  // host order
-  std::uint16_t destination_port;
-  std::uint8_t protocol;  // upper layer protocol, after IPv6 extension headers
-  bool v6;
-  bool ports_known;  // false: a later fragment, or a protocol that has none
-  bool fragment;  // ports unknown because it is a later fragment, or the chain could not be walked
-  bool operator==(const PacketKey&) const = default;
+  std::uint64_t upper;  // ports (source: bits 48.., destination: 32..), protocol (8..), flags
+
+  static constexpr std::uint64_t kV6 = 1;
+  static constexpr std::uint64_t kPortsKnown = 2;  // not: a later fragment, or there are none
+  static constexpr std::uint64_t kFragment = 4;  // a later fragment, or a chain that is not walked
+  /// `protocol`: of the upper layer, after IPv6 extension headers.
+  static constexpr std::uint64_t protocol_bits(std::uint8_t protocol) {
+    return std::uint64_t{protocol} << 8;
+  }
+  /// Host order, source port first.
+  static constexpr std::uint64_t port_bits(std::uint32_t ports) {
+    return std::uint64_t{ports} << 32 | kPortsKnown;
+  }
+
+  bool v6() const { return (upper & kV6) != 0; }
+  bool ports_known() const { return (upper & kPortsKnown) != 0; }
+  bool fragment() const { return (upper & kFragment) != 0; }
+  std::uint8_t protocol() const { return static_cast<std::uint8_t>(upper >> 8); }
+  std::uint16_t source_port() const { return static_cast<std::uint16_t>(upper >> 48); }
+  std::uint16_t destination_port() const { return static_cast<std::uint16_t>(upper >> 32); }
+
+  bool operator==(const PacketKey& other) const {
+    return ((source[0] ^ other.source[0]) | (source[1] ^ other.source[1]) |
+            (destination[0] ^ other.destination[0]) | (destination[1] ^ other.destination[1]) |
+            (upper ^ other.upper)) == 0;
+  }
 };
 static_assert(sizeof(PacketKey) == 40);
 
@@ -39,12 +59,12 @@ struct FlatSelector {
             ((k.source[1] ^ source[1]) & source_mask[1]) |
             ((k.destination[0] ^ destination[0]) & destination_mask[0]) |
             ((k.destination[1] ^ destination[1]) & destination_mask[1])) == 0 &&
-           (any_protocol || protocol == k.protocol);
+           (any_protocol || protocol == k.protocol());
   }
   bool ports_match(const PacketKey& k) const {
     return any_ports ||
-           (k.ports_known && k.source_port >= source_first && k.source_port <= source_last &&
-            k.destination_port >= destination_first && k.destination_port <= destination_last);
+           (k.ports_known() && k.source_port() >= source_first && k.source_port() <= source_last &&
+            k.destination_port() >= destination_first && k.destination_port() <= destination_last);
   }
 };
 
@@ -59,7 +79,7 @@ class SelectorSet {
   SelectorSet() = default;
   explicit SelectorSet(const std::vector<Selector>& selectors);
   bool matches(const PacketKey& key) const {
-    for (const FlatSelector& rule : key.v6 ? v6_ : v4_)
+    for (const FlatSelector& rule : key.v6() ? v6_ : v4_)
       if (rule.addresses_match(key) && rule.ports_match(key)) return true;
     return false;
   }

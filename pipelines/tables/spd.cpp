@@ -24,17 +24,6 @@ bool sound(const std::vector<PortRange>& ranges) {
   return true;
 }
 
-std::size_t hash(const PacketKey& key) {
-  std::uint64_t h = key.source[0] * 0x9E3779B97F4A7C15ULL;
-  h = (h ^ (h >> 29) ^ key.source[1]) * 0xBF58476D1CE4E5B9ULL;
-  h = (h ^ (h >> 32) ^ key.destination[0]) * 0x94D049BB133111EBULL;
-  h = (h ^ (h >> 29) ^ key.destination[1]) * 0x9E3779B97F4A7C15ULL;
-  h ^= std::uint64_t{key.source_port} << 32 | std::uint64_t{key.destination_port} << 16 |
-       std::uint64_t{key.protocol} << 8;
-  h *= 0xBF58476D1CE4E5B9ULL;
-  return static_cast<std::size_t>(h >> 40);
-}
-
 }  // namespace
 
 Spd::~Spd() = default;
@@ -81,10 +70,10 @@ Result<std::unique_ptr<const Spd>> Spd::build(std::vector<PolicyRule> outbound,
 
 PolicyVerdict Spd::look_up(const List& list, const PacketKey& key) {
   bool claimed = false;  // an earlier rule might have taken the datagram this fragment belongs to
-  for (const Flat& flat : key.v6 ? list.v6 : list.v4) {
+  for (const Flat& flat : key.v6() ? list.v6 : list.v4) {
     if (!flat.selector.addresses_match(key)) continue;
     if (!flat.selector.ports_match(key)) {
-      claimed |= key.fragment;
+      claimed |= key.fragment();
       continue;
     }
     if (claimed && flat.action == PolicyAction::bypass) break;
@@ -95,17 +84,9 @@ PolicyVerdict Spd::look_up(const List& list, const PacketKey& key) {
   return {PolicyAction::discard, 0, kFinalRule, nullptr};
 }
 
-const PolicyVerdict& FlowCache::outbound(const Spd& spd, const PacketKey& key) {
-  Entry& entry = entries_[hash(key) % kEntries];
-  if (entry.generation != spd.generation() || !(entry.key == key))
-    entry = {key, spd.generation(), spd.outbound(key)};
-  return entry.verdict;
-}
-
-const PolicyVerdict& FlowCache::inbound(const Spd& spd, const PacketKey& key) {
-  Entry& entry = entries_[kEntries + hash(key) % kEntries];
-  if (entry.generation != spd.generation() || !(entry.key == key))
-    entry = {key, spd.generation(), spd.inbound(key)};
+const PolicyVerdict& FlowCache::ask(Entry& entry, const Spd& spd, PacketKey key,
+                                    PolicyVerdict (Spd::*look_up)(const PacketKey&) const) {
+  entry = {key, spd.generation(), (spd.*look_up)(key)};
   return entry.verdict;
 }
 

@@ -57,6 +57,9 @@ struct Ipv6Header {
 };
 static_assert(sizeof(Ipv6Header) == 40 && alignof(Ipv6Header) == 1);
 
+/// The sum's carries added back in: 33 bits or fewer are left of 64.
+constexpr std::uint64_t fold_wide(std::uint64_t sum) { return (sum & 0xffffffffU) + (sum >> 32); }
+
 /// One's complement sum of 16-bit words as they lie in memory; an odd last octet is padded. Not
 /// complemented.
 inline std::uint32_t sum_words(const std::uint8_t* data, std::size_t length,
@@ -80,8 +83,18 @@ inline std::uint32_t sum_words(const std::uint8_t* data, std::size_t length,
     std::memcpy(&word, last, 2);
     wide += word;
   }
-  wide = (wide & 0xffffffffU) + (wide >> 32);
-  wide = (wide & 0xffffffffU) + (wide >> 32);
+  wide = fold_wide(fold_wide(wide));
+  return static_cast<std::uint32_t>((wide & 0xffffU) + (wide >> 16));
+}
+
+/// sum_words() of the 20 octets of an IPv4 header without options.
+inline std::uint32_t sum_ipv4_header(const std::uint8_t* ip) {
+  std::uint64_t first, second;
+  std::uint32_t third;
+  std::memcpy(&first, ip, 8);
+  std::memcpy(&second, ip + 8, 8);
+  std::memcpy(&third, ip + 16, 4);
+  const std::uint64_t wide = fold_wide(fold_wide(first) + fold_wide(second) + third);
   return static_cast<std::uint32_t>((wide & 0xffffU) + (wide >> 16));
 }
 
@@ -140,45 +153,58 @@ constexpr bool is_ipv6_extension(std::uint8_t next) {
          next == kProtocolDestinationOptions || next == kProtocolFragment;
 }
 
-/// Follows the extension headers of an IPv6 packet, at most 8. upper_offset 0: cut, too many, or a
-/// later fragment.
-inline void walk_ipv6_extensions(const std::uint8_t* data, IpPacket& packet) {
+/// What lies behind the extension headers of an IPv6 packet.
+struct UpperLayer {
+  std::uint16_t offset = 0;  // 0: cut, too many, or a later fragment
+  std::uint8_t protocol = 0;
+  bool fragment = false;
+  bool later_fragment = false;
+};
+
+/// Follows at most 8 extension headers, the first of which is `next`.
+inline UpperLayer walk_ipv6_extensions(const std::uint8_t* data, std::uint16_t total_length,
+                                       std::uint8_t next) {
+  UpperLayer upper;
+  upper.protocol = next;
   std::uint32_t at = sizeof(Ipv6Header);
-  std::uint8_t next = packet.protocol;
-  packet.upper_offset = 0;
   for (int i = 0; i < 8 && is_ipv6_extension(next); ++i) {
-    if (packet.total_length < at + 8) return;
+    if (total_length < at + 8) return upper;
     std::uint32_t length = 8;
     if (next == kProtocolFragment) {
       // An atomic fragment (offset 0, no more) is a whole packet (RFC 6946).
       std::uint16_t offset = load_be<std::uint16_t>(data + at + 2);
-      if ((offset & 0xfff9U) != 0) packet.fragment = true;
-      if ((offset & 0xfff8U) != 0) packet.later_fragment = true;
+      if ((offset & 0xfff9U) != 0) upper.fragment = true;
+      if ((offset & 0xfff8U) != 0) upper.later_fragment = true;
     } else {
       length = (data[at + 1] + 1U) * 8U;
     }
     next = data[at];
-    packet.protocol = next;
+    upper.protocol = next;
     at += length;
-    if (packet.later_fragment) return;
+    if (upper.later_fragment) return upper;
   }
-  if (at <= packet.total_length && !is_ipv6_extension(next))
-    packet.upper_offset = static_cast<std::uint16_t>(at);
+  if (at <= total_length && !is_ipv6_extension(next)) upper.offset = static_cast<std::uint16_t>(at);
+  return upper;
 }
 
 /// Checks an IP header against the octets that are there: version, header length, total length, and
-/// for IPv4 the checksum. Octets beyond total_length are padding. Nothing if any of it is wrong.
-inline std::optional<IpPacket> parse_ip(std::span<const std::uint8_t> octets) {
-  if (octets.size() < sizeof(Ipv4Header)) return std::nullopt;
+/// for IPv4 the checksum. Octets beyond total_length are padding. False if any of it is wrong;
+/// `packet` is worth nothing then. Inline and field by field: a caller whose IpPacket stays its own
+/// has it in registers, where a copy would wait for its narrower stores.
+[[gnu::always_inline]] inline bool parse_ip(std::span<const std::uint8_t> octets,
+                                            IpPacket& packet) {
+  if (octets.size() < sizeof(Ipv4Header)) return false;
   const std::uint8_t* data = octets.data();
-  IpPacket packet{};
   if (data[0] >> 4 == 4) {
     const auto* ip = view_at<Ipv4Header>(data);
-    auto header = static_cast<std::uint16_t>((data[0] & 0x0fU) * 4U);
-    std::uint16_t total = ip->total_length.value();
-    if (header < sizeof(Ipv4Header) || total < header || total > octets.size()) return std::nullopt;
-    if (fold(sum_words(data, header)) != 0xffff) return std::nullopt;
-    std::uint16_t fragment = ip->fragment.value();
+    const auto header = static_cast<std::uint16_t>((data[0] & 0x0fU) * 4U);
+    const std::uint16_t total = ip->total_length.value();
+    if (header < sizeof(Ipv4Header) || total < header || total > octets.size()) return false;
+    const std::uint32_t sum =
+        header == sizeof(Ipv4Header) ? sum_ipv4_header(data) : sum_words(data, header);
+    if (fold(sum) != 0xffff) return false;
+    const std::uint16_t fragment = ip->fragment.value();
+    packet.v6 = false;
     packet.tos = ip->tos;
     packet.ttl = ip->ttl;
     packet.protocol = ip->protocol;
@@ -188,12 +214,12 @@ inline std::optional<IpPacket> parse_ip(std::span<const std::uint8_t> octets) {
     packet.fragment = (fragment & (kIpv4MoreFragments | kIpv4OffsetMask)) != 0;
     packet.later_fragment = (fragment & kIpv4OffsetMask) != 0;
     packet.upper_offset = packet.later_fragment ? std::uint16_t{0} : header;
-    return packet;
+    return true;
   }
-  if (data[0] >> 4 != 6 || octets.size() < sizeof(Ipv6Header)) return std::nullopt;
+  if (data[0] >> 4 != 6 || octets.size() < sizeof(Ipv6Header)) return false;
   const auto* ip = view_at<Ipv6Header>(data);
-  std::size_t total = std::size_t{ip->payload_length.value()} + sizeof(Ipv6Header);
-  if (total > octets.size() || total > 0xffff) return std::nullopt;
+  const std::size_t total = std::size_t{ip->payload_length.value()} + sizeof(Ipv6Header);
+  if (total > octets.size() || total > 0xffff) return false;
   packet.v6 = true;
   packet.tos = static_cast<std::uint8_t>(load_be<std::uint16_t>(data) >> 4);
   packet.ttl = ip->hop_limit;
@@ -201,8 +227,21 @@ inline std::optional<IpPacket> parse_ip(std::span<const std::uint8_t> octets) {
   packet.header_length = sizeof(Ipv6Header);
   packet.total_length = static_cast<std::uint16_t>(total);
   packet.upper_offset = sizeof(Ipv6Header);
-  if (is_ipv6_extension(packet.protocol)) walk_ipv6_extensions(data, packet);
-  return packet;
+  packet.dont_fragment = packet.fragment = packet.later_fragment = false;
+  if (is_ipv6_extension(packet.protocol)) {
+    const UpperLayer upper = walk_ipv6_extensions(data, packet.total_length, packet.protocol);
+    packet.protocol = upper.protocol;
+    packet.upper_offset = upper.offset;
+    packet.fragment = upper.fragment;
+    packet.later_fragment = upper.later_fragment;
+  }
+  return true;
+}
+
+/// The same for those who are not in a hurry: nothing if any of it is wrong.
+inline std::optional<IpPacket> parse_ip(std::span<const std::uint8_t> octets) {
+  IpPacket packet;
+  return parse_ip(octets, packet) ? std::optional(packet) : std::nullopt;
 }
 
 /// Replaces the ECN bits, keeping the IPv4 checksum right.

@@ -39,15 +39,14 @@ void Keepalive::tick(std::uint64_t now) {
 void Keepalive::send_one(const pipelines::OutboundSaParameters& sa) {
   const auto hop = pipelines::forward::next_hop(*context_.line->gateway, pipelines::Side::outside,
                                                 sa.destination);
-  if (hop.route == nullptr || hop.link == 0) return;
+  if (!hop.found || hop.link == 0) return;
   const bool v6 = sa.source.v6;
   const std::uint16_t header = v6 ? 40 : 20;
   constexpr std::uint16_t kLength = sizeof(wire::UdpHeader) + 1;
   rte_mbuf* m = new_frame(context_, static_cast<std::uint16_t>(14 + header + kLength));
   if (m == nullptr) return;
   auto* frame = rte_pktmbuf_mtod(m, std::uint8_t*);
-  pipelines::forward::write_layer2(frame, hop.link, context_.line->outside[hop.route->port].mac,
-                                   v6);
+  pipelines::forward::write_layer2(frame, hop.link, context_.line->outside[hop.port].mac, v6);
   std::uint8_t* ip = frame + 14;
   write_ip(ip, sa.source, sa.destination, wire::kProtocolUdp, kLength, sa.ttl);
   auto* udp = wire::view_at<wire::UdpHeader>(ip + header);
@@ -58,7 +57,7 @@ void Keepalive::send_one(const pipelines::OutboundSaParameters& sa) {
   if (v6)
     wire::set_ipv6_upper_checksum(ip, ip + header, kLength, wire::kProtocolUdp, udp->checksum);
   ++context_.counters.keepalives;
-  send(context_, m, pipelines::Side::outside, hop.route->port);
+  send(context_, m, pipelines::Side::outside, hop.port);
 }
 
 }  // namespace sealwire::control::gateway

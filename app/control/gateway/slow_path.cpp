@@ -89,10 +89,10 @@ void GatewaySlowPath::Parts::point_sas(std::uint64_t now) {
   context.settings.sad->each_outbound([&](pipelines::OutboundSlot&, pipelines::OutboundSa& sa) {
     const auto hop =
         pipelines::forward::next_hop(*context.line->gateway, Side::outside, sa.destination);
-    sa.adjacency.store(hop.route == nullptr ? nullptr
-                                            : context.settings.neighbours->find(
-                                                  Side::outside, hop.route->port, hop.address),
-                       std::memory_order_release);
+    sa.adjacency.store(
+        !hop.found ? nullptr
+                   : context.settings.neighbours->find(Side::outside, hop.port, hop.address),
+        std::memory_order_release);
   });
 }
 
@@ -122,7 +122,7 @@ void GatewaySlowPath::Parts::cut(rte_mbuf* m, const PuntMark& mark, const wire::
                                        gateway::destination_address(ip, false));
     if (hop.link != 0) {
       wire::decrement_ttl(ip, false);
-      pipelines::forward::write_layer2(ip - 14, hop.link, context.line->inside[hop.route->port].mac,
+      pipelines::forward::write_layer2(ip - 14, hop.link, context.line->inside[hop.port].mac,
                                        false);
     }
   }
@@ -135,7 +135,7 @@ void GatewaySlowPath::Parts::cut(rte_mbuf* m, const PuntMark& mark, const wire::
   pieces.insert(pieces.begin(), m);
   for (rte_mbuf* piece : pieces) {
     if (inside) {
-      gateway::send(context, piece, Side::inside, hop.route->port);
+      gateway::send(context, piece, Side::inside, hop.port);
     } else {
       gateway::receive_again(context, piece, pipelines::Direction::egress, mark.in_port);
     }

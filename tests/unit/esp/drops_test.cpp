@@ -150,7 +150,9 @@ TEST_F(Esp, UnknownSpiWrongDestinationAndWrongEncapsulationAreTheSame) {
   Octets frame = sealed();
   frame[37] ^= 1;
   EXPECT_EQ(b.ingress_one(frame).drop, DropReason::esp_unknown_spi);
-  b.gateway.outside[0].addresses.push_back(prefix("192.0.2.50/24"));
+  GatewayPort more = b.gateway.outside[0];
+  more.addresses.push_back(prefix("192.0.2.50/24"));
+  b.gateway = make_gateway(b.gateway.inside, {more}, {}, b.neighbours);
   frame = sealed();
   frame[33] = 50;  // another address of ours
   wire::set_ipv4_checksum(frame.data() + 14, 20);

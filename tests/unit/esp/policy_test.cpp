@@ -198,7 +198,7 @@ TEST(SpdBuild, RefusesWhatCannotBe) {
 bool plainly_matches(const Selector& s, const PacketKey& key) {
   auto any_prefix = [&](const std::vector<Prefix>& prefixes, const std::uint64_t(&words)[2]) {
     if (prefixes.empty()) return true;
-    IpAddress address{key.v6, {}};
+    IpAddress address{key.v6(), {}};
     std::memcpy(address.octets.data(), words, 16);
     return std::any_of(prefixes.begin(), prefixes.end(),
                        [&](const Prefix& p) { return p.contains(address); });
@@ -206,14 +206,14 @@ bool plainly_matches(const Selector& s, const PacketKey& key) {
   auto any_range = [&](const std::vector<PortRange>& ranges, std::uint16_t port) {
     auto whole = [](const PortRange& r) { return r.first == 0 && r.last == 65535; };
     if (ranges.empty() || std::any_of(ranges.begin(), ranges.end(), whole)) return true;
-    return key.ports_known && std::any_of(ranges.begin(), ranges.end(), [&](const PortRange& r) {
+    return key.ports_known() && std::any_of(ranges.begin(), ranges.end(), [&](const PortRange& r) {
              return port >= r.first && port <= r.last;
            });
   };
   return any_prefix(s.source, key.source) && any_prefix(s.destination, key.destination) &&
-         (!s.protocol || *s.protocol == key.protocol) &&
-         any_range(s.source_ports, key.source_port) &&
-         any_range(s.destination_ports, key.destination_port);
+         (!s.protocol || *s.protocol == key.protocol()) &&
+         any_range(s.source_ports, key.source_port()) &&
+         any_range(s.destination_ports, key.destination_port());
 }
 
 Prefix any_small_prefix(bool v6) {
@@ -249,14 +249,13 @@ RC_GTEST_PROP(SpdProperty, LookUpFindsTheFirstMatchAndTheCacheAgrees, ()) {
   FlowCache cache;
   for (int i = 0; i < 40; ++i) {
     PacketKey key{};
-    key.v6 = *rc::gen::arbitrary<bool>();
+    if (*rc::gen::arbitrary<bool>()) key.upper |= PacketKey::kV6;
     for (auto* words : {key.source, key.destination})
       for (int octet = 0; octet < 4; ++octet)
         reinterpret_cast<std::uint8_t*>(words)[octet] =
             *rc::gen::element<std::uint8_t>(10, 11, 128, 255);
-    key.protocol = *rc::gen::element<std::uint8_t>(6, 17, 1);
-    key.ports_known = key.protocol != 1;
-    if (key.ports_known) key.destination_port = *rc::gen::inRange<std::uint16_t>(0, 7);
+    key.upper |= PacketKey::protocol_bits(*rc::gen::element<std::uint8_t>(6, 17, 1));
+    if (key.protocol() != 1) key.upper |= PacketKey::port_bits(*rc::gen::inRange(0U, 7U));
     std::uint32_t expected = kFinalRule;
     for (std::uint32_t k = 0; k < rules.size() && expected == kFinalRule; ++k) {
       // Families: a rule whose prefixes are all of the other one matches nothing here.

@@ -291,7 +291,8 @@ std::unique_ptr<Burst> burst_of(Site& site, LineDirection& line,
   burst->direction = &line;
   burst->line = &site.snapshot;
   burst->worker = site.worker;
-  burst->flows = site.use_flows ? &site.flows : nullptr;
+  burst->flows = &site.flows;
+  burst->hops = &site.hops;
   for (const Octets& frame : frames) {
     Packet& p = burst->packets.at(burst->count++);
     p = Packet{};

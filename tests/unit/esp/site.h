@@ -17,6 +17,7 @@
 #include "pipelines/burst.h"
 #include "pipelines/line.h"
 #include "pipelines/mark.h"
+#include "pipelines/stages/forward.h"
 #include "pipelines/stages/gateway.h"
 #include "pipelines/tables/sad.h"
 #include "pipelines/tables/spd.h"
@@ -123,8 +124,8 @@ class Site {
   OutboundSlot* slot;
   LineSnapshot snapshot;
   FlowCache flows;
+  forward::HopCache hops;
   LineDirection egress_line, ingress_line;
-  bool use_flows = true;
   std::uint16_t worker = 0;
   std::uint16_t headroom = 256;      // of the frames it receives
   std::size_t segment = 0;           // they come in segments of so many octets; 0: in one
