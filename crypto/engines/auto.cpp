@@ -27,13 +27,25 @@ class AutoKey final : public AeadKey {
   AutoKey(Algorithm algorithm, std::shared_ptr<const Core> core) noexcept
       : AeadKey(algorithm, core.get()), core_(std::move(core)) {}
 
-  std::uint8_t candidate(Direction direction, std::uint32_t octets) const noexcept {
-    return core_->plan.choice(algorithm(), direction, size_class(octets));
+  /// Who does an operation, and its form of the key.
+  struct Part {
+    const AeadKey* key = nullptr;
+    std::uint8_t candidate = 0;
+  };
+  const Part& part(Direction direction, std::uint32_t octets) const noexcept {
+    return parts_[static_cast<std::size_t>(direction)]
+                 [static_cast<std::size_t>(size_class(octets))];
   }
+
   std::unique_ptr<AeadKey>& of(std::uint8_t candidate) noexcept { return keys_[candidate]; }
-  const AeadKey* of(std::uint8_t candidate) const noexcept { return keys_[candidate].get(); }
+  /// After the candidate has made its key.
+  void choose(Direction direction, SizeClass size, std::uint8_t candidate) noexcept {
+    parts_[static_cast<std::size_t>(direction)][static_cast<std::size_t>(size)] = {
+        keys_[candidate].get(), candidate};
+  }
 
  private:
+  std::array<std::array<Part, kSizeClassCount>, 2> parts_;
   std::shared_ptr<const Core> core_;
   std::array<std::unique_ptr<AeadKey>, kMaxCandidates> keys_;
 };
@@ -66,10 +78,12 @@ class AutoEngine final : public SyncEngine {
       for (const SizeClass size : {SizeClass::small, SizeClass::medium, SizeClass::large}) {
         const std::uint8_t candidate = core_->plan.choice(algorithm, direction, size);
         std::unique_ptr<AeadKey>& inner = made->of(candidate);
-        if (inner != nullptr) continue;
-        auto made_inner = engines_[candidate]->make_key(algorithm, key, use);
-        if (!made_inner) return tl::unexpected(made_inner.error());
-        inner = std::move(*made_inner);
+        if (inner == nullptr) {
+          auto made_inner = engines_[candidate]->make_key(algorithm, key, use);
+          if (!made_inner) return tl::unexpected(made_inner.error());
+          inner = std::move(*made_inner);
+        }
+        made->choose(direction, size, candidate);
       }
     }
     return made;
@@ -87,9 +101,9 @@ class AutoEngine final : public SyncEngine {
         continue;
       }
       const auto* key = static_cast<const AutoKey*>(op.key);
-      const std::uint8_t candidate = key->candidate(direction, op.length + op.aad_length);
-      op.key = key->of(candidate);
-      lists_[candidate][counts[candidate]++] = &op;
+      const AutoKey::Part& part = key->part(direction, op.length + op.aad_length);
+      op.key = part.key;
+      lists_[part.candidate][counts[part.candidate]++] = &op;
     }
     for (std::size_t i = 0; i < engines_.size(); ++i) {
       if (counts[i] != 0) sync_[i]->run({lists_[i].data(), counts[i]}, direction);

@@ -18,9 +18,10 @@ using forward::kEthernetLength;
 
 // Where a packet leaves.
 struct Exit {
-  std::uint16_t port;
   std::uint64_t link;
+  std::uint16_t port;
   std::uint16_t largest;  // IP packet that fits, before ESP
+  bool v6;                // what leaves is IPv6
 };
 
 void too_big(Packet& packet, std::uint16_t mtu, DropReason reason) {
@@ -30,11 +31,7 @@ void too_big(Packet& packet, std::uint16_t mtu, DropReason reason) {
 }
 
 // False: dropped, or waits with the control thread for its neighbour.
-bool take_hop(Packet& packet, const forward::NextHop& hop, Exit& exit) {
-  exit.port = hop.port;
-  exit.link = hop.link;
-  if (hop.link != 0) [[likely]]
-    return true;
+[[gnu::cold]] bool no_link(Packet& packet, const forward::NextHop& hop) {
   if (!hop.found) {
     drop(packet, DropReason::no_route);
     return false;
@@ -47,43 +44,60 @@ bool take_hop(Packet& packet, const forward::NextHop& hop, Exit& exit) {
   return false;
 }
 
-// The SA's own next hop, by the control thread; else by the routes.
-bool find_exit(Packet& packet, const Gateway& gateway, const OutboundSa& sa, Exit& exit) {
-  const Adjacency* const known = sa.adjacency.load(std::memory_order_acquire);
-  if (known != nullptr && known->port < gateway.outside.size()) [[likely]] {
-    exit.link = known->link.load(std::memory_order_acquire);
-    exit.port = known->port;
-    if (exit.link != 0) [[likely]]
-      return true;
-  }
-  return take_hop(packet, forward::next_hop(gateway, Side::outside, sa.destination), exit);
-}
+// The burst's last SA. Most packets of a burst share it, and for them nothing is asked again.
+struct LastSa {
+  const OutboundSlot* slot = nullptr;
+  OutboundSa* sa = nullptr;
+  Exit exit{};
+};
 
-[[gnu::always_inline]] inline bool protect(const Burst& burst, Packet& packet,
-                                           const PolicyVerdict& verdict, Exit& exit) {
-  const Gateway& gateway = *burst.line->gateway;
-  const std::size_t slot = verdict.slot_count == 1 ? 0 : burst.worker % verdict.slot_count;
-  OutboundSa* sa = verdict.slots[slot]->current.load(std::memory_order_acquire);
+// False: `packet` is dropped or waits, and `last` is as it was.
+[[gnu::noinline]] bool find_sa(const Gateway& gateway, const OutboundSlot& slot, Packet& packet,
+                               LastSa& last) {
+  OutboundSa* const sa = slot.current.load(std::memory_order_acquire);
   if (sa == nullptr) {
     drop(packet, DropReason::esp_no_sa);
     return false;
   }
-  if (!find_exit(packet, gateway, *sa, exit)) return false;
-  packet.esp_out = sa;
+  Exit exit{};
+  // The SA's own next hop, by the control thread; else by the routes.
+  const Adjacency* const known = sa->adjacency.load(std::memory_order_acquire);
+  if (known != nullptr && known->port < gateway.outside.size()) {
+    exit.link = known->link.load(std::memory_order_acquire);
+    exit.port = known->port;
+  }
+  if (exit.link == 0) {
+    const forward::NextHop hop = forward::next_hop(gateway, Side::outside, sa->destination);
+    if (hop.link == 0) return no_link(packet, hop);
+    exit.link = hop.link;
+    exit.port = hop.port;
+  }
   __builtin_prefetch(&sa->runtime, 1);    // for order
   __builtin_prefetch(sa->header.data());  // for build
   const std::uint16_t outer = gateway.outside[exit.port].ip_mtu;
   const std::uint16_t path = sa->path_mtu.load(std::memory_order_relaxed);
   exit.largest = sa->largest_inner(path == 0 ? outer : std::min(path, outer));
+  exit.v6 = sa->outer_v6;
+  last = {&slot, sa, exit};
   return true;
 }
 
-[[gnu::always_inline]] inline bool bypass(const Burst& burst, Packet& packet, const PacketKey& key,
-                                          Exit& exit) {
+[[gnu::always_inline]] inline bool protect(const Burst& burst, Packet& packet,
+                                           const PolicyVerdict& verdict, LastSa& last) {
+  const std::size_t which = verdict.slot_count == 1 ? 0 : burst.worker % verdict.slot_count;
+  const OutboundSlot* const slot = verdict.slots[which];
+  if (slot != last.slot && !find_sa(*burst.line->gateway, *slot, packet, last)) return false;
+  packet.esp_out = last.sa;
+  return true;
+}
+
+bool bypass(const Burst& burst, Packet& packet, PacketKey key, Exit& exit) {
   const Gateway& gateway = *burst.line->gateway;
-  if (!take_hop(packet, burst.hops->find(gateway, Side::outside, key), exit)) return false;
+  const forward::Hop hop = burst.hops->find(gateway, Side::outside, key);
+  if (hop.link == 0)
+    return no_link(packet, forward::next_hop(gateway, Side::outside, destination_of(key)));
   packet.flags |= kPacketSkipEsp;
-  exit.largest = gateway.outside[exit.port].ip_mtu;
+  exit = {hop.link, hop.port, gateway.outside[hop.port].ip_mtu, key.v6()};
   return true;
 }
 
@@ -101,7 +115,7 @@ bool find_exit(Packet& packet, const Gateway& gateway, const OutboundSa& sa, Exi
   }
 }
 
-void classify(Burst& burst, Packet& packet) {
+void classify(Burst& burst, Packet& packet, LastSa& last) {
   const LineSnapshot& line = *burst.line;
   forward::Received r;
   if (!forward::receive(packet, line.inside[packet.in_port], false, r)) return;
@@ -113,10 +127,12 @@ void classify(Burst& burst, Packet& packet) {
   if (r.packet.ttl <= 1)
     return forward::punt(packet, forward::mark_of(packet, PuntReason::ttl, false),
                          DropReason::ttl_expired);
-  Exit exit;
-  bool found = verdict.action == PolicyAction::protect ? protect(burst, packet, verdict, exit)
-                                                       : bypass(burst, packet, r.key, exit);
-  if (!found) return;
+  Exit bypassing;
+  const bool protecting = verdict.action == PolicyAction::protect;
+  if (!(protecting ? protect(burst, packet, verdict, last)
+                   : bypass(burst, packet, r.key, bypassing)))
+    return;
+  const Exit& exit = protecting ? last.exit : bypassing;
   std::uint16_t pieces = 1;
   if (r.packet.total_length > exit.largest) {
     pieces = r.packet.v6 || r.packet.dont_fragment ? std::uint16_t{0}
@@ -128,8 +144,7 @@ void classify(Burst& burst, Packet& packet) {
       return too_big(packet, exit.largest, DropReason::punted);
   }
   wire::decrement_ttl(r.ip, r.packet.v6);
-  bool outer_v6 = packet.esp_out != nullptr ? packet.esp_out->outer_v6 : r.packet.v6;
-  forward::write_layer2(r.ip - kEthernetLength, exit.link, line.outside[exit.port].mac, outer_v6);
+  forward::write_layer2(r.ip - kEthernetLength, exit.link, line.outside[exit.port].mac, exit.v6);
   packet.port = static_cast<std::uint8_t>(exit.port);
   packet.to_inside = 0;
   if (r.packet.v6) packet.flags |= kPacketIpv6;
@@ -140,11 +155,12 @@ void classify(Burst& burst, Packet& packet) {
 
 void classify(Burst& burst) {
   const std::uint16_t received = burst.count;  // fragments that join are done
+  LastSa last;
   for (std::uint16_t i = 0; i < received; ++i) {
     Packet& packet = burst.packets[i];
     if (packet.drop != DropReason::none || (packet.flags & kPacketSkipEsp) != 0) continue;
     packet.esp_out = nullptr;
-    classify(burst, packet);
+    classify(burst, packet, last);
   }
 }
 

@@ -10,6 +10,7 @@
 #include "pipelines/tables/sad.h"
 #include "pipelines/wire/be.h"
 #include "pipelines/wire/esp.h"
+#include "pipelines/wire/ethernet.h"
 #include "pipelines/wire/ip.h"
 #include "pipelines/wire/udp.h"
 
@@ -135,12 +136,11 @@ void encapsulate(Burst& burst, Packet& packet) {
     return drop(packet, DropReason::no_headroom);
   auto* old_l2 = rte_pktmbuf_mtod(m, std::uint8_t*);
   const std::uint8_t* inner = old_l2 + kEthernetLength;
-  std::uint8_t layer2[kEthernetLength];
-  std::memcpy(layer2, old_l2, kEthernetLength);
+  const wire::EthernetWords layer2(old_l2);
   std::uint8_t* ip = old_l2 + kEthernetLength - l.front;
   std::uint8_t* header = ip + sa.header_length;
   write_outer(ip, sa, l, inner, packet.sn);
-  std::memcpy(ip - kEthernetLength, layer2, kEthernetLength);
+  layer2.store(ip - kEthernetLength);
   std::memcpy(header, &sa.spi_be, 4);
   wire::store_be(header + 4, static_cast<std::uint32_t>(packet.sn));
   std::uint8_t* trailer = header + 8 + sa.iv_length + l.inner;

@@ -3,7 +3,6 @@
 #include <rte_mbuf.h>
 
 #include <algorithm>
-#include <cstring>
 
 #include "pipelines/line.h"
 #include "pipelines/stages/esp_sa.h"
@@ -31,50 +30,61 @@ PuntMark mark_of(const Packet& packet, PuntReason reason) {
   return mark;
 }
 
+// Hands over a packet on its way to the inside. What was opened has no layer 2 header yet.
+[[gnu::cold]] void punt_inside(Packet& packet, std::uint8_t* ip, bool v6, const PuntMark& mark,
+                               DropReason reason) {
+  constexpr std::uint8_t kNoMac[6] = {};
+  if (packet.esp_in != nullptr) forward::write_layer2(ip - kEthernetLength, 0, kNoMac, v6);
+  forward::punt(packet, mark, reason);
+}
+
+[[gnu::cold]] void no_link(Packet& packet, const forward::NextHop& hop) {
+  PuntMark mark = mark_of(packet, PuntReason::unresolved);
+  mark.port = hop.port;
+  mark.next_hop = hop.address;
+  forward::punt(packet, mark, DropReason::no_neighbour);
+}
+
 // Toward the inside: next hop, TTL, size, layer 2 header. `ip` lies in the mbuf with at least 14
 // octets in front.
-void forward_inside(const Burst& burst, Packet& packet, std::uint8_t* ip,
-                    const wire::IpPacket& inner, const PacketKey& key) {
+[[gnu::always_inline]] inline void forward_inside(const Burst& burst, Packet& packet,
+                                                  std::uint8_t* ip, const wire::IpPacket& inner,
+                                                  const PacketKey& key) {
   const LineSnapshot& line = *burst.line;
+  const Gateway& gateway = *line.gateway;
   rte_mbuf* m = packet.mbuf;
   m->data_off =
       static_cast<std::uint16_t>(ip - kEthernetLength - static_cast<std::uint8_t*>(m->buf_addr));
   m->data_len = static_cast<std::uint16_t>(kEthernetLength + inner.total_length);
-  m->pkt_len = m->data_len;
+  m->pkt_len = std::uint32_t{kEthernetLength} + inner.total_length;
   packet.l2_length = kEthernetLength;
   packet.l3_length = inner.header_length;
-  if (packet.esp_in != nullptr) {  // what was opened has no layer 2 header yet
-    constexpr std::uint8_t kNoMac[6] = {};
-    forward::write_layer2(ip - kEthernetLength, 0, kNoMac, inner.v6);
-  }
-  if (line.gateway->is_own(key))
-    return forward::punt(packet, mark_of(packet, PuntReason::own), DropReason::punted);
+  if (gateway.is_own(key))
+    return punt_inside(packet, ip, inner.v6, mark_of(packet, PuntReason::own), DropReason::punted);
   if (inner.ttl <= 1)
-    return forward::punt(packet, mark_of(packet, PuntReason::ttl), DropReason::ttl_expired);
-  const forward::NextHop hop = burst.hops->find(*line.gateway, Side::inside, key);
+    return punt_inside(packet, ip, inner.v6, mark_of(packet, PuntReason::ttl),
+                       DropReason::ttl_expired);
+  const forward::Hop hop = burst.hops->find(gateway, Side::inside, key);
   if (!hop.found) return drop(packet, DropReason::no_route);
-  const std::uint16_t mtu = line.gateway->inside[hop.port].ip_mtu;
+  const std::uint16_t mtu = gateway.inside[hop.port].ip_mtu;
   if (inner.total_length > mtu) {
     PuntMark mark = mark_of(packet, PuntReason::too_big);
     mark.mtu = mtu;
-    bool may_cut = !inner.v6 && !inner.dont_fragment;
-    return forward::punt(packet, mark, may_cut ? DropReason::punted : DropReason::packet_too_big);
+    const bool may_cut = !inner.v6 && !inner.dont_fragment;
+    return punt_inside(packet, ip, inner.v6, mark,
+                       may_cut ? DropReason::punted : DropReason::packet_too_big);
   }
   wire::decrement_ttl(ip, inner.v6);
   forward::write_layer2(ip - kEthernetLength, hop.link, line.inside[hop.port].mac, inner.v6);
-  if (hop.link == 0) {
-    PuntMark mark = mark_of(packet, PuntReason::unresolved);
-    mark.port = hop.port;
-    mark.next_hop = hop.address;
-    return forward::punt(packet, mark, DropReason::no_neighbour);
-  }
+  if (hop.link == 0)
+    return no_link(packet, forward::next_hop(gateway, Side::inside, destination_of(key)));
   packet.port = static_cast<std::uint8_t>(hop.port);
   packet.to_inside = 1;
   if (inner.v6) packet.flags |= kPacketIpv6;
 }
 
 // A packet that came in clear and is not for a port of the outside: RFC 4301 §5.2, 3b and 5.
-void apply_policy(Burst& burst, Packet& packet, const forward::Received& r) {
+void apply_policy(Burst& burst, Packet& packet, forward::Received r) {
   const PolicyVerdict& verdict = burst.flows->inbound(*burst.line->spd, r.key);
   if (verdict.action == PolicyAction::protect) return drop(packet, DropReason::esp_clear_inbound);
   if (verdict.action == PolicyAction::discard) return drop(packet, DropReason::policy_discard);
@@ -87,11 +97,21 @@ struct EspView {
   bool udp;
 };
 
-void open_esp(Burst& burst, Packet& packet, const EspView& view, const forward::Received& r) {
+// The burst's last SA: most packets of a burst share it.
+struct LastSa {
+  std::uint32_t spi = 0;
+  InboundSa* sa = nullptr;
+};
+
+[[gnu::always_inline]] inline void open_esp(Burst& burst, Packet& packet, const EspView& view,
+                                            const forward::Received& r, LastSa& last) {
   if (view.length < 8) return drop(packet, DropReason::esp_malformed);
-  InboundSa* sa = burst.line->sad->find_inbound(wire::load_be<std::uint32_t>(view.esp));
+  const auto spi = wire::load_be<std::uint32_t>(view.esp);
+  if (spi != last.spi) last = {spi, burst.line->sad->find_inbound(spi)};
+  InboundSa* const sa = last.sa;
   if (sa == nullptr || sa->udp != view.udp || sa->outer_v6 != r.packet.v6 ||
-      std::memcmp(sa->destination.data(), r.key.destination, 16) != 0)
+      ((load_word(sa->destination.data()) ^ r.key.destination[0]) |
+       (load_word(sa->destination.data() + 8) ^ r.key.destination[1])) != 0)
     return drop(packet, DropReason::esp_unknown_spi);
   const std::uint32_t around = 8U + sa->iv_length + sa->icv_length;
   if (view.length < around + 2U || ((view.length - around) & sa->pad_mask) != 0) {
@@ -114,7 +134,7 @@ void open_esp(Burst& burst, Packet& packet, const EspView& view, const forward::
 }
 
 // UDP to one of our NAT-T ports. False: not that.
-bool open_udp(Burst& burst, Packet& packet, const forward::Received& r) {
+[[gnu::noinline]] bool open_udp(Burst& burst, Packet& packet, forward::Received r, LastSa& last) {
   const std::vector<std::uint16_t>& ports = burst.line->gateway->nat_t_ports;
   if (!r.key.ports_known() ||
       std::find(ports.begin(), ports.end(), r.key.destination_port()) == ports.end())
@@ -137,19 +157,19 @@ bool open_udp(Burst& burst, Packet& packet, const forward::Received& r) {
       forward::punt(packet, mark_of(packet, PuntReason::own), DropReason::punted);
       break;
     case wire::NatTPayload::esp:
-      open_esp(burst, packet, {udp + 8, length - 8, true}, r);
+      open_esp(burst, packet, {udp + 8, length - 8, true}, r, last);
       break;
   }
   return true;
 }
 
-bool is_icmp_or_ike(const forward::Received& r) {
+bool is_icmp_or_ike(forward::Received r) {
   return r.packet.protocol == (r.packet.v6 ? wire::kProtocolIcmpv6 : wire::kProtocolIcmp) ||
          (r.packet.protocol == wire::kProtocolUdp && r.key.ports_known() &&
           r.key.destination_port() == wire::kPortIke);
 }
 
-void take(Burst& burst, Packet& packet) {
+void take(Burst& burst, Packet& packet, LastSa& last) {
   forward::Received r;
   if (!forward::receive(packet, burst.line->outside[packet.in_port], true, r)) return;
   if (!burst.line->gateway->is_own_outside(r.key)) return apply_policy(burst, packet, r);
@@ -158,9 +178,10 @@ void take(Burst& burst, Packet& packet) {
   if (r.packet.protocol == wire::kProtocolEsp && r.packet.upper_offset != 0) {
     std::uint8_t* esp = r.ip + r.packet.upper_offset;
     return open_esp(burst, packet,
-                    {esp, std::uint32_t{r.packet.total_length} - r.packet.upper_offset, false}, r);
+                    {esp, std::uint32_t{r.packet.total_length} - r.packet.upper_offset, false}, r,
+                    last);
   }
-  if (r.packet.protocol == wire::kProtocolUdp && open_udp(burst, packet, r)) return;
+  if (r.packet.protocol == wire::kProtocolUdp && open_udp(burst, packet, r, last)) return;
   if (is_icmp_or_ike(r))
     return forward::punt(packet, mark_of(packet, PuntReason::own), DropReason::punted);
   apply_policy(burst, packet, r);
@@ -261,10 +282,11 @@ void settle(Packet& packet) {
 
 void build(Burst& burst) {
   burst.batch.reset(crypto::Direction::open);
+  LastSa last;
   for (Packet& packet : burst.all()) {
     packet.op = kNoOp;
     packet.esp_in = nullptr;
-    if (alive(packet)) take(burst, packet);
+    if (alive(packet)) take(burst, packet, last);
   }
 }
 

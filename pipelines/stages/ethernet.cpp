@@ -64,11 +64,14 @@ void receive_one(Packet& p, Burst& burst, LaneCounters& counters) {
     return drop(p, DropReason::malformed_ethernet);
   }
   if ((m->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED) != 0 && !restore_vlan(p)) return;
+  const auto type = wire::load_be<std::uint16_t>(frame_of(m) + wire::kMacAddressesLength);
+  if (!wire::is_vlan(type)) {
+    if (type == wire::kEtherTypeMacControl) return drop(p, DropReason::pause_consumed);
+    p.l2_length = sizeof(wire::EthernetHeader);
+    return;
+  }
   const auto layer2 = wire::parse_layer2({frame_of(m), rte_pktmbuf_data_len(m)});
   if (!layer2) return drop(p, DropReason::malformed_ethernet);
-  if (layer2->ether_type == wire::kEtherTypeMacControl && layer2->vlan_tags == 0) {
-    return drop(p, DropReason::pause_consumed);
-  }
   p.l2_length = layer2->length;
 }
 

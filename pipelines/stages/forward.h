@@ -108,13 +108,17 @@ PuntMark mark_of(const Packet& packet, PuntReason reason, bool from_outside);
   return true;
 }
 
-/// Next hop for a destination on a side.
-struct NextHop {
-  bool found = false;  // there is a route
-  std::uint16_t port = 0;
-  std::uint64_t link = 0;                // Adjacency::link; not resolved: 0
+/// Where a packet leaves. Small enough to be returned in registers.
+struct Hop {
+  std::uint64_t link = 0;  // Adjacency::link; not resolved: 0
+  std::uint16_t port = 0;  // index into the side's ports
+  bool found = false;      // there is a route
+};
+
+/// What routes and neighbours say of a destination on a side.
+struct NextHop : Hop {
   const Adjacency* adjacency = nullptr;  // of `link`, unless a better next hop may come back
-  IpAddress address{};                   // only if it comes from routes and neighbours
+  IpAddress address{};
 };
 NextHop next_hop(const Gateway& gateway, Side side, const IpAddress& destination);
 
@@ -125,15 +129,13 @@ class HopCache {
   static constexpr std::size_t kEntries = 256;
 
   /// For a packet's own destination.
-  NextHop find(const Gateway& gateway, Side side, const PacketKey& key) {
+  Hop find(const Gateway& gateway, Side side, const PacketKey& key) {
     Entry& entry = entries_[hash(key)];
     if (((entry.generation ^ gateway.generation) | (entry.destination[0] ^ key.destination[0]) |
          (entry.destination[1] ^ key.destination[1]) | (entry.kind ^ kind(side, key))) == 0)
         [[likely]] {
-      NextHop hop;
-      hop.found = true;
-      hop.port = entry.adjacency->port;
-      hop.link = entry.adjacency->link.load(std::memory_order_acquire);
+      const Hop hop{entry.adjacency->link.load(std::memory_order_acquire), entry.adjacency->port,
+                    true};
       if (hop.link != 0) [[likely]]
         return hop;
     }
@@ -157,8 +159,7 @@ class HopCache {
     return static_cast<std::size_t>(word * 0x9E3779B97F4A7C15U >> 32) % kEntries;
   }
   // The key by value: the caller's stays in registers.
-  [[gnu::noinline]] static NextHop ask(Entry& entry, const Gateway& gateway, Side side,
-                                       PacketKey key) {
+  [[gnu::noinline]] static Hop ask(Entry& entry, const Gateway& gateway, Side side, PacketKey key) {
     const NextHop hop = next_hop(gateway, side, destination_of(key));
     if (hop.link != 0 && hop.adjacency != nullptr) {
       entry = {{key.destination[0], key.destination[1]},

@@ -29,8 +29,7 @@ std::uint8_t* frame_of(rte_mbuf* m) { return rte_pktmbuf_mtod(m, std::uint8_t*);
 bool make_room(Packet& p, std::uint16_t tag_length) {
   rte_mbuf* m = p.mbuf;
   std::uint8_t* const from = frame_of(m);
-  std::uint8_t addresses[kMacAddressesLength];
-  std::memcpy(addresses, from, sizeof addresses);
+  const wire::AddressWords addresses(from);
   if (p.clear_tags != 0) {
     std::memcpy(p.clear_tag, from + kMacAddressesLength,
                 std::size_t{p.clear_tags} * kVlanTagLength);
@@ -39,8 +38,7 @@ bool make_room(Packet& p, std::uint16_t tag_length) {
   char* start = rte_pktmbuf_prepend(m, tag_length);
   if (start == nullptr) return false;
   rte_pktmbuf_append(m, kMacsecIcvLength);
-  std::memcpy(frame_of(m) + std::size_t{p.clear_tags} * kVlanTagLength, addresses,
-              sizeof addresses);
+  addresses.store(frame_of(m) + std::size_t{p.clear_tags} * kVlanTagLength);
   return true;
 }
 
@@ -57,21 +55,42 @@ std::uint32_t clear_octets(const TransmitSa& sa) {
   return macsec::kAllClear;
 }
 
-void build_one(Burst& burst, Packet& p, const LinePort& port) {
-  const TransmitSa& sa = *p.macsec_out;
+// What frames of one port and one SA share: asked once a run.
+struct Run {
+  const TransmitSa* sa = nullptr;
+  std::uint32_t largest = 0;  // octets after the EtherType of the sealed frame
+  std::uint32_t clear = 0;    // octets of user data that are only authenticated
+  std::uint16_t tag_length = 0;
+  std::uint8_t tci = 0;
+  std::uint8_t vlan_in_clear = 0;
+
+  Run() = default;
+  Run(const TransmitSa& transmit, const LinePort& port)
+      : sa(&transmit),
+        largest(port.mtu),
+        clear(clear_octets(transmit)),
+        tci(static_cast<std::uint8_t>(port.secy->transmit_tci() | transmit.tci_ec | transmit.an)),
+        vlan_in_clear(port.secy->vlan_in_clear()) {
+    tag_length = wire::sectag_length(tci);
+  }
+};
+
+void build_one(Burst& burst, Packet& p, const Run& run) {
+  const TransmitSa& sa = *run.sa;
   rte_mbuf* m = p.mbuf;
   p.clear_tags = 0;
-  if (const std::uint8_t most = port.secy->vlan_in_clear(); most != 0) {
-    const auto layer2 = wire::parse_layer2({frame_of(m), rte_pktmbuf_data_len(m)}, most);
+  if (run.vlan_in_clear != 0) {
+    const auto layer2 =
+        wire::parse_layer2({frame_of(m), rte_pktmbuf_data_len(m)}, run.vlan_in_clear);
     if (!layer2) return drop(p, DropReason::malformed_ethernet);
     p.clear_tags = layer2->vlan_tags;
   }
-  p.tci = static_cast<std::uint8_t>(port.secy->transmit_tci() | sa.tci_ec | sa.an);
-  const std::uint16_t tag_length = wire::sectag_length(p.tci);
+  p.tci = run.tci;
+  const std::uint16_t tag_length = run.tag_length;
   const std::uint32_t around = kMacAddressesLength + std::uint32_t{p.clear_tags} * kVlanTagLength;
   const std::uint32_t length = rte_pktmbuf_pkt_len(m);
   // The MTU counts from after the EtherType; VLAN tags in clear are part of the header.
-  if (length + tag_length + kMacsecIcvLength > around + 2 + port.mtu) {
+  if (length + tag_length + kMacsecIcvLength > around + 2 + run.largest) {
     return drop(p, DropReason::out_pkts_too_long);
   }
   if (length <= around || m->nb_segs != 1) return drop(p, DropReason::malformed_ethernet);
@@ -81,8 +100,7 @@ void build_one(Burst& burst, Packet& p, const LinePort& port) {
   wire::write_sectag(tag, p.tci, p.secure_length, static_cast<std::uint32_t>(p.pn), sa.sci.value());
   p.op = static_cast<std::uint8_t>(burst.batch.count);
   macsec::fill_op(burst.batch.add(), sa, p,
-                  frame_of(m) + std::size_t{p.clear_tags} * kVlanTagLength, tag_length,
-                  clear_octets(sa));
+                  frame_of(m) + std::size_t{p.clear_tags} * kVlanTagLength, tag_length, run.clear);
 }
 
 // Counters of one SA's run of packets, added once.
@@ -150,6 +168,8 @@ void order(Burst& burst) {
 void build(Burst& burst) {
   burst.batch.reset(crypto::Direction::seal);
   const auto packets = burst.all();
+  Run run;
+  std::uint8_t port = 0;
   for (std::size_t i = 0; i < packets.size(); ++i) {
     if (i + 2 < packets.size()) __builtin_prefetch(packets[i + 2].mbuf);
     if (i + 1 < packets.size()) {
@@ -158,7 +178,12 @@ void build(Burst& burst) {
     }
     Packet& p = packets[i];
     p.op = kNoOp;
-    if (to_seal(p) && p.macsec_out != nullptr) build_one(burst, p, burst.line->outside[p.port]);
+    if (!to_seal(p) || p.macsec_out == nullptr) continue;
+    if (p.macsec_out != run.sa || p.port != port) {
+      port = p.port;
+      run = Run(*p.macsec_out, burst.line->outside[port]);
+    }
+    build_one(burst, p, run);
   }
 }
 

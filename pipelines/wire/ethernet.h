@@ -38,6 +38,28 @@ struct EthernetHeader {
 };
 static_assert(sizeof(EthernetHeader) == 14 && alignof(EthernetHeader) == 1);
 
+// `Octets` (8 to 16) of a header on their way to another place, in two registers: the words
+// overlap, so a copy in memory would be read while its stores are still under way.
+template <std::size_t Octets>
+class HeaderWords {
+  static_assert(Octets >= 8 && Octets <= 16);
+
+ public:
+  explicit HeaderWords(const std::uint8_t* from) {
+    std::memcpy(&first_, from, 8);
+    std::memcpy(&last_, from + Octets - 8, 8);
+  }
+  void store(std::uint8_t* to) const {
+    std::memcpy(to, &first_, 8);
+    std::memcpy(to + Octets - 8, &last_, 8);
+  }
+
+ private:
+  std::uint64_t first_, last_;
+};
+using AddressWords = HeaderWords<kMacAddressesLength>;
+using EthernetWords = HeaderWords<sizeof(EthernetHeader)>;
+
 struct VlanTag {
   Be16 tpid;  // 0x8100 or 0x88A8
   Be16 tci;   // priority, DEI, VLAN id

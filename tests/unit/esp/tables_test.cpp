@@ -2,8 +2,10 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <cstring>
 #include <thread>
 
+#include "pipelines/stages/forward.h"
 #include "tests/unit/esp/site.h"
 
 namespace sealwire::pipelines::test {
@@ -233,6 +235,54 @@ TEST(RouteTable, LongestPrefixThenOrderThenUsable) {
   EXPECT_EQ(via("11.1.2.3", Side::outside, all), "1");
   EXPECT_EQ(via("11.1.2.3", Side::inside, all), "none");
   EXPECT_EQ(via("fd00::1", Side::outside, all), "none");
+}
+
+// A packet to `to`, as far as a next hop is concerned.
+PacketKey key_to(const char* to) {
+  const IpAddress address = ip(to);
+  PacketKey key{};
+  std::memcpy(key.destination, address.octets.data(), 16);
+  if (address.v6) key.upper |= PacketKey::kV6;
+  return key;
+}
+
+TEST(HopCache, FollowsNeighboursAndRoutesAtOnce) {
+  Neighbours neighbours;
+  GatewayPort port;
+  port.addresses = {prefix("192.0.2.1/24")};
+  const auto gateway_by = [&](const char* first, const char* second) {
+    return make_gateway({}, {port, port},
+                        {{prefix("10.0.0.0/8"), ip(first), Side::outside, 0},
+                         {prefix("10.0.0.0/8"), ip(second), Side::outside, 1}},
+                        neighbours);
+  };
+  const Gateway gateway = gateway_by("192.0.2.2", "192.0.2.3");
+  Adjacency& first = *neighbours.get(Side::outside, 0, ip("192.0.2.2"));
+  Adjacency& second = *neighbours.get(Side::outside, 1, ip("192.0.2.3"));
+  forward::HopCache cache;
+  const auto hop = [&](const char* to = "10.1.2.3") {
+    return cache.find(gateway, Side::outside, key_to(to));
+  };
+  EXPECT_TRUE(hop().found);
+  EXPECT_EQ(hop().link, 0U);
+  neighbours.resolve(second, {2, 0, 0, 0, 0, 3});
+  EXPECT_EQ(hop().port, 1);  // a second choice
+  neighbours.resolve(first, {2, 0, 0, 0, 0, 2});
+  EXPECT_EQ(hop().port, 0);  // gives way as soon as the first answers
+  EXPECT_EQ(hop().link, first.link.load());
+  neighbours.resolve(first, {2, 0, 0, 0, 0, 9});
+  EXPECT_EQ(hop().link, first.link.load());  // a new MAC
+  neighbours.forget(first);
+  EXPECT_EQ(hop().port, 1);
+  neighbours.resolve(first, {2, 0, 0, 0, 0, 2});
+  EXPECT_EQ(hop().port, 0);
+  // Another gateway, side or family is another question.
+  EXPECT_EQ(
+      cache.find(gateway_by("192.0.2.3", "192.0.2.2"), Side::outside, key_to("10.1.2.3")).link, 0U);
+  EXPECT_EQ(hop().port, 0);
+  EXPECT_FALSE(cache.find(gateway, Side::inside, key_to("10.1.2.3")).found);
+  EXPECT_FALSE(hop("0a01:0203::").found);
+  EXPECT_FALSE(hop("11.1.2.3").found);
 }
 
 TEST(PrefixTest, ContainsExactlyItsAddresses) {
