@@ -21,13 +21,16 @@ namespace {
 constexpr unsigned kPoolCache = 256;
 constexpr std::uint32_t kFrameOverhead = RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN;
 
-// What af_packet needs for frames over its default of 2048 octets.
+// af_packet's rings, unless the configuration shapes them: room for the MTU, and frames enough for
+// the time that a busy host may keep the worker waiting (its default is 512).
 std::string arguments_of(const config::Port& port, const std::string& given) {
-  if (port.device.starts_with("net_af_packet") && port.mtu > 1900 &&
-      given.find("framesz=") == std::string::npos && given.find("blocksz=") == std::string::npos) {
-    return given + (given.empty() ? "" : ",") + "blocksz=65536,framesz=16384,framecnt=512";
+  if (!port.device.starts_with("net_af_packet") || given.find("framesz=") != std::string::npos ||
+      given.find("blocksz=") != std::string::npos || given.find("framecnt=") != std::string::npos) {
+    return given;
   }
-  return given;
+  return given + (given.empty() ? "" : ",") +
+         (port.mtu > 1900 ? "blocksz=65536,framesz=16384,framecnt=1024"
+                          : "blocksz=65536,framesz=2048,framecnt=4096");
 }
 
 // Queues of the line that the port is inside of: with workers in turn one each, so that RSS
