@@ -454,13 +454,33 @@ std::optional<An> Kay::free_an(Time now) {
     an = an.next();
     if (!used.contains(an)) return an;
   }
-  // All four are taken: the oldest that only waits for a slow peer has to go, but not before its
-  // time.
+  // All four are taken. What somebody sends with stays.
+  std::set<An> sending;
+  if (const Sak* sak = find_sak(cp_.in_use()); sak != nullptr) sending.insert(sak->an);
+  for (const auto& each : participants_) {
+    for (const Peer& peer : each->peers()) {
+      if (!peer.live || !peer.sak_use) continue;
+      const SakUseSet& use = peer.sak_use->set;
+      if (use.latest_tx) sending.insert(use.latest_an);
+      if (use.old_tx) sending.insert(use.old_an);
+    }
+  }
+  // The oldest that only waits for a slow peer has to go, but not before its time.
   for (const auto& sak : saks_) {
-    if (!sak->lingering || now - sak->linger_since < settings_.life) continue;
+    if (!sak->lingering || sending.contains(sak->an) || now - sak->linger_since < settings_.life)
+      continue;
     const An freed = sak->an;
     drop_sak(sak->ki);
     return freed;
+  }
+  // Else the SAK under way, which this one overtakes, gives its own; and when peers have not moved
+  // for long, they lose what they do not send with.
+  const Sak* newest = newest_sak();
+  if (newest != nullptr && !newest->transmitted && !sending.contains(newest->an)) return newest->an;
+  if (newest == nullptr || now - newest->created < settings_.patience) return std::nullopt;
+  for (int i = 0; i < 4; ++i) {
+    an = an.next();
+    if (!sending.contains(an)) return an;
   }
   return std::nullopt;
 }
@@ -972,7 +992,9 @@ Participant::Contents Kay::contents(Participant& participant) {
 }
 
 void Kay::send(Participant& participant, Time now) {
-  const auto frame = participant.compose(contents(participant), now);
+  const Participant::Contents said = contents(participant);
+  participant.distributes = said.distributed_sak && !said.distributed_sak->plain;
+  const auto frame = participant.compose(said, now);
   if (frame.empty()) return;
   ++counters_.mkpdus_sent;
   env_.send(frame);

@@ -124,6 +124,8 @@ class Participant {
   /// as a failure); the key server reported last.
   bool uses_sak = false;
   std::optional<Sci> reported_key_server;
+  /// A SAK of ours is on its way to somebody.
+  bool distributes = false;
 
  private:
   Participant(const KaySettings& settings, const KeySettings& key, Environment& env,
@@ -136,11 +138,15 @@ class Participant {
     Time forget{};
   };
 
+  /// A SAK is said again at the bounded interval: a peer that misses three hellos in a row would
+  /// not have it when the others begin to transmit (CP: transmitDelay is the life time).
+  Time hello() const {
+    return settings_.delay_protect || distributes ? settings_.bounded_hello : settings_.hello;
+  }
   bool new_identifier();
   bool names_us(const Mkpdu& mkpdu, Time now, bool& stolen) const;
   Peer* find(const Mi& mi);
   void bury(const Peer& peer, bool replaced, Time now);
-  Time hello() const { return settings_.delay_protect ? settings_.bounded_hello : settings_.hello; }
 
   const KaySettings& settings_;
   Environment& env_;

@@ -57,6 +57,22 @@ void check_agreement(const Simulator& sim) {
   }
 }
 
+// What the stations last did, for the report of a failure.
+void tell(const Simulator& sim) {
+  for (const auto& station : sim.stations) {
+    const auto snapshot = station->kay->snapshot(sim.now);
+    RC_LOG() << station->number << " " << name(snapshot.state) << " saks " << snapshot.saks.size()
+             << " peers " << snapshot.participants[0].peers.size() << "\n";
+    for (size_t i = station->events.size() > 24 ? station->events.size() - 24 : 0;
+         i < station->events.size(); ++i) {
+      const Event& event = station->events[i];
+      RC_LOG() << "  " << event.at.count() << " " << name(event.kind) << " kn " << event.ki.kn
+               << " an " << static_cast<int>(event.an.value()) << " " << event.detail << " "
+               << name(event.reason) << "\n";
+    }
+  }
+}
+
 void chaos(int stations) {
   Simulator sim(*rc::gen::arbitrary<uint64_t>());
   const CipherSuite suite = any_suite();
@@ -91,19 +107,7 @@ void chaos(int stations) {
   // Good times: one SAK for all, soon, and it stays.
   sim.quality = {};
   const bool converged = sim.run_until_true([&] { return sim.converged(); }, Time{60'000});
-  if (!converged) {
-    for (const auto& station : sim.stations) {
-      const auto snapshot = station->kay->snapshot(sim.now);
-      RC_LOG() << station->number << " " << name(snapshot.state) << " saks " << snapshot.saks.size()
-               << " peers " << snapshot.participants[0].peers.size() << "\n";
-      for (size_t i = station->events.size() > 12 ? station->events.size() - 12 : 0;
-           i < station->events.size(); ++i) {
-        const Event& event = station->events[i];
-        RC_LOG() << "  " << event.at.count() << " " << name(event.kind) << " kn " << event.ki.kn
-                 << " " << event.detail << " " << name(event.reason) << "\n";
-      }
-    }
-  }
+  if (!converged) tell(sim);
   RC_ASSERT(converged);
   // Leftovers of the bad times (a potential peer, a list change) may cause one more SAK.
   sim.run_for(Time{40'000});
@@ -148,6 +152,7 @@ RC_GTEST_PROP(MkaProperty, RekeysAreHitlessOnABadNetwork, ()) {
   RC_ASSERT(first(sim.violations) == "");
   RC_TAG(given_up == 0 ? "no peer given up" : "peer given up");
   if (given_up == 0) {
+    if (!sim.lost.empty()) tell(sim);
     RC_ASSERT(first(sim.lost) == "");
     RC_ASSERT(sim.converged());
   }

@@ -965,6 +965,107 @@ TEST(KayInterop, KeyServerAvoidsAnsThatPeersStillUse) {
   EXPECT_EQ(with.last_sent().distributed_sak->an, An(2));
 }
 
+// Scripted members of the CA with numbers from 101, live beside `with.peer`.
+void add_live(WithScriptedPeer& with, std::vector<std::unique_ptr<ScriptedPeer>>& others,
+              int station) {
+  others.push_back(std::make_unique<ScriptedPeer>(with.sim, make_key("ckn-1", 0x11), 60, station));
+  others.back()->send_to(with.us());
+  with.sim.run_for(Time{100});
+  others.back()->name(with.us());
+}
+
+TEST(KayInterop, KeyServerWithoutAFreeAnTakesThatOfTheSakUnderWay) {
+  for (const bool sent_by_a_peer : {false, true}) {
+    WithScriptedPeer with(50);
+    with.make_live();
+    with.sim.run_for(Time{100});
+    ASSERT_TRUE(with.last_sent().distributed_sak);
+    const An under_way = with.last_sent().distributed_sak->an;
+    // The peers use what another key server gave them, and of all other ANs.
+    with.peer.use({{5, 5, 5}, 77}, under_way.next());
+    with.peer.mkpdu.sak_use->old = {{5, 5, 5}, 76};
+    with.peer.mkpdu.sak_use->old_an = under_way.next().next();
+    with.peer.mkpdu.sak_use->old_rx = true;
+    with.peer.name(with.us());
+    with.peer.send_to(with.us());
+    std::vector<std::unique_ptr<ScriptedPeer>> others;
+    add_live(with, others, 101);
+    const An last = under_way.next().next().next();
+    others[0]->use({{5, 5, 5}, 78}, sent_by_a_peer ? under_way : last);
+    if (sent_by_a_peer) {
+      others[0]->mkpdu.sak_use->old = {{5, 5, 5}, 79};
+      others[0]->mkpdu.sak_use->old_an = last;
+      others[0]->mkpdu.sak_use->old_rx = true;
+    }
+    others[0]->send_to(with.us());
+    with.sim.run_for(Time{2000});
+    ASSERT_EQ(with.last_sent().distributed_sak.has_value(), !sent_by_a_peer);
+    if (!sent_by_a_peer) {
+      EXPECT_EQ(with.last_sent().distributed_sak->kn, 2U);
+      EXPECT_EQ(with.last_sent().distributed_sak->an, under_way);
+    }
+    EXPECT_TRUE(with.sim.violations.empty());
+  }
+}
+
+TEST(KayInterop, PeersThatNeverLetGoDoNotHoldAllAnsForEver) {
+  WithScriptedPeer with(50, [](KaySettings& settings) { settings.patience = Time{20'000}; });
+  with.make_live();
+  std::vector<std::unique_ptr<ScriptedPeer>> others;
+  for (const int station : {101, 102}) add_live(with, others, station);
+  for (auto& other : others) other->send_to(with.us());
+  const auto say = [&](const SakSnapshot& sak, bool hold) {
+    An kept = sak.an;
+    for (ScriptedPeer* peer : {&with.peer, others[0].get(), others[1].get()}) {
+      peer->use(sak.ki, sak.an);
+      kept = kept.next();
+      peer->mkpdu.sak_use->old = {{5, 5, 5}, 77};
+      peer->mkpdu.sak_use->old_an = kept;
+      peer->mkpdu.sak_use->old_rx = hold;
+      peer->mkpdu.sak_use->old_tx = hold && peer == &with.peer;
+      peer->name(with.us());
+      peer->send_to(with.us());
+    }
+    with.sim.run_for(Time{1500});
+  };
+  const auto saks = [&] { return with.us().kay->snapshot(with.sim.now).saks; };
+  for (int i = 0; i < 4; ++i) say(saks().back(), false);
+  const SakSnapshot in_use = sak_in_use(with.us());
+  ASSERT_TRUE(in_use.transmitting);
+  for (int i = 0; i < 4; ++i) say(in_use, true);
+  ASSERT_TRUE(with.us().kay->rekey(with.sim.now));
+  with.sim.arm(with.us());
+  say(in_use, true);
+  EXPECT_EQ(saks().size(), 1U);  // they are given time
+  for (int i = 0; i < 14; ++i) say(in_use, true);
+  ASSERT_EQ(saks().size(), 2U);
+  EXPECT_NE(saks()[1].an, in_use.an);
+  EXPECT_NE(saks()[1].an, in_use.an.next());  // a peer sends with it
+  EXPECT_TRUE(with.sim.violations.empty());
+}
+
+TEST(Kay, ASakUnderWayIsSaidAgainAtTheBoundedInterval) {
+  Pair pair;
+  ASSERT_TRUE(pair.up());
+  pair.sim.run_for(Time{10'000});
+  pair.sim.blocked = [](int from, int) { return from == 0; };
+  ASSERT_TRUE(pair.a().kay->rekey(pair.sim.now));
+  pair.sim.arm(pair.a());
+  pair.sim.record = true;
+  pair.sim.run_for(Time{5000});
+  const auto said = std::count_if(pair.sim.wire.begin(), pair.sim.wire.end(), [](const auto& each) {
+    return each.from == 0 && parsed(each).distributed_sak;
+  });
+  EXPECT_GE(said, 10);
+  EXPECT_LE(said, 12);
+  pair.sim.blocked = {};
+  pair.sim.run_for(Time{5000});
+  EXPECT_TRUE(pair.sim.converged());
+  pair.sim.wire.clear();
+  pair.sim.run_for(Time{10'000});
+  EXPECT_LE(pair.sim.wire.size(), 12U);  // hellos of both
+}
+
 TEST(KayInterop, HelloOf500Milliseconds) {
   Pair pair(1, [](KaySettings& settings, int) { settings.hello = Time{500}; });
   ASSERT_TRUE(pair.up());
