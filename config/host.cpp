@@ -119,4 +119,10 @@ std::vector<Mistake> check_host(const Document& document, const HostFacts& facts
   return host.take();
 }
 
+Loaded load_for_host(const std::string& path) {
+  Loaded loaded = load_file(path);
+  if (loaded.ok()) loaded.mistakes = check_host(loaded.document, host_facts(loaded.document), path);
+  return loaded;
+}
+
 }  // namespace sealwire::config

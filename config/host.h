@@ -28,4 +28,8 @@ HostFacts host_facts(const Document& document, const std::string& sys = "/sys");
 std::vector<Mistake> check_host(const Document& document, const HostFacts& facts,
                                 const std::string& file);
 
+// load_file(), and then the rules of this host: what the daemon starts with and reloads, and what
+// `check --host` says.
+Loaded load_for_host(const std::string& path);
+
 }  // namespace sealwire::config

@@ -59,10 +59,8 @@ int check_command(const CheckOptions& options) {
     fmt::print(stderr, "sealwire check: which file? (`sealwire check FILE`)\n");
     return kUsage;
   }
-  config::Loaded loaded = config::load_file(options.file);
-  if (options.host && loaded.ok())
-    loaded.mistakes =
-        config::check_host(loaded.document, config::host_facts(loaded.document), options.file);
+  const config::Loaded loaded =
+      options.host ? config::load_for_host(options.file) : config::load_file(options.file);
   const int code = loaded.ok() ? kOk : kUsage;
   if (options.as_json) {
     // Text from the file may be no valid UTF-8: replace what is not.

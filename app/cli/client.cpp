@@ -63,12 +63,14 @@ Result<nlohmann::json> Client::call(const std::string& method, nlohmann::json pa
     sending_failed = n < 0 && errno != EINTR;
   }
   crypto::wipe(out.data(), out.size());
-  if (sending_failed) return broken(std::strerror(errno));
+  const int why = errno;
   std::string in;
   std::string buffer(64 << 10, '\0');
   while (in.empty() || in.back() != '\n') {
     const ssize_t n = ::recv(fd_, buffer.data(), buffer.size(), 0);
     if (n < 0 && errno == EINTR) continue;
+    // A daemon that ends the connection may have said why.
+    if (n <= 0 && sending_failed) return broken(std::strerror(why));
     if (n < 0) return broken(errno == EAGAIN ? "no answer within 60 s" : std::strerror(errno));
     if (n == 0) return broken("closed by the daemon");
     in.append(buffer, 0, static_cast<std::size_t>(n));

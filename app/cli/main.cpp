@@ -16,6 +16,7 @@
 #include "app/cli/show.h"
 #include "app/cli/top.h"
 #include "app/control/state_store.h"
+#include "config/version.h"
 #include "crypto/secret_bytes.h"
 
 namespace sealwire::cli {
@@ -94,6 +95,7 @@ int send_cak(const std::string& socket, const std::string& path, json params, bo
 
 int run(int argc, char** argv) {
   CLI::App app("Sealwire: look at and change a running sealwired", "sealwire");
+  app.set_version_flag("--version", config::kVersion);
   app.require_subcommand(1);
   app.fallthrough();
   int code = kOk;

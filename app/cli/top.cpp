@@ -20,8 +20,6 @@ void interrupt(int) { interrupted = 1; }
 }  // namespace
 
 int top(const std::string& socket, const TopOptions& options) {
-  auto client = Client::connect(socket);
-  if (!client) return report(client.error());
   const bool terminal = ::isatty(STDOUT_FILENO) == 1;
   std::signal(SIGINT, interrupt);
   for (int shown = 0; interrupted == 0 && (options.count == 0 || shown < options.count); ++shown) {
@@ -33,6 +31,9 @@ int top(const std::string& socket, const TopOptions& options) {
       }
       if (interrupted != 0) break;
     }
+    // A connection for each picture: the daemon ends those that are silent for long.
+    auto client = Client::connect(socket);
+    if (!client) return report(client.error());
     std::string picture;
     for (const char* view : {"lines", "cores", "drops"}) {
       const auto result = client->call(std::string("show.") + view);

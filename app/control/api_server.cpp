@@ -17,7 +17,6 @@
 namespace sealwire::control {
 namespace {
 
-constexpr std::size_t kMaxClients = 64;
 constexpr std::size_t kMaxPending = 1
                                     << 20;  // unsent octets above which no further request is read
 constexpr std::size_t kReadChunk = 64 << 10;
@@ -86,12 +85,14 @@ ApiServer::ApiServer(Poller& poller, std::string path, Handler handler, int fd)
       listener_(fd),
       allowed_(::geteuid()) {
   poller_.add(listener_, EPOLLIN, [this](std::uint32_t) { accept_clients(); });
+  timer_ = poller_.add_timer(std::chrono::seconds(1), [this] { drop_idle(); });
 }
 
 ApiServer::~ApiServer() {
   std::vector<int> fds;
   for (const auto& [fd, client] : clients_) fds.push_back(fd);
   for (const int fd : fds) drop(fd);
+  poller_.remove_timer(timer_);
   poller_.remove(listener_);
   ::close(listener_);
   ::unlink(path_.c_str());
@@ -103,14 +104,23 @@ void ApiServer::accept_clients() {
     if (fd < 0) return;
     ucred credentials{};
     socklen_t length = sizeof credentials;
-    if (clients_.size() >= kMaxClients ||
-        ::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &length) != 0) {
+    if (::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &length) != 0) {
+      ::close(fd);
+      continue;
+    }
+    if (clients_.size() >= limits_.clients) {
+      const std::string text = error_line(
+          nullptr,
+          {"SW-API-012", std::to_string(limits_.clients) + " clients are connected already",
+           "end one of them, or ask again in a minute: silent ones are disconnected"});
+      (void)::send(fd, text.data(), text.size(), MSG_NOSIGNAL);
       ::close(fd);
       continue;
     }
     Client client;
     client.fd = fd;
     client.peer = {credentials.uid, credentials.gid, credentials.pid};
+    client.moved = std::chrono::steady_clock::now();
     client.allowed = credentials.uid == 0 || credentials.uid == allowed_;
     if (!poller_.add(fd, EPOLLIN, [this, fd](std::uint32_t events) { serve(fd, events); })) {
       ::close(fd);
@@ -127,6 +137,16 @@ void ApiServer::drop(int fd) {
   poller_.remove(fd);
   ::close(fd);
   clients_.erase(found);
+}
+
+void ApiServer::drop_idle() {
+  const auto now = std::chrono::steady_clock::now();
+  std::vector<int> idle;
+  for (const auto& [fd, client] : clients_) {
+    const bool unfinished = !client.in.empty() && now - client.started >= limits_.unfinished;
+    if (unfinished || now - client.moved >= limits_.silent) idle.push_back(fd);
+  }
+  for (const int fd : idle) drop(fd);
 }
 
 void ApiServer::serve(int fd, std::uint32_t events) {
@@ -149,6 +169,7 @@ void ApiServer::serve(int fd, std::uint32_t events) {
 bool ApiServer::receive(Client& client) {
   // Grown by hand, so that no outgrown copy of a key stays behind in freed memory.
   const std::size_t had = client.in.size();
+  if (had == 0) client.started = std::chrono::steady_clock::now();
   if (client.in.capacity() < had + kReadChunk) {
     std::string larger;
     larger.reserve(std::max(2 * client.in.capacity(), had + kReadChunk));
@@ -191,6 +212,7 @@ void ApiServer::answer_lines(Client& client) {
     }
     begin = newline + 1;
     client.scanned = begin;
+    client.moved = client.started = std::chrono::steady_clock::now();
   }
   crypto::wipe(client.in.data(), begin);
   client.in.erase(0, begin);
@@ -208,6 +230,7 @@ bool ApiServer::send(Client& client) {
       break;
     }
     sent += static_cast<std::size_t>(n);
+    client.moved = std::chrono::steady_clock::now();
   }
   client.out.erase(0, sent);
   // Requests that arrived while the client was slow to read.

@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <functional>
 #include <map>
 #include <memory>
@@ -37,8 +38,15 @@ class ApiServer {
   ApiServer(const ApiServer&) = delete;
   ApiServer& operator=(const ApiServer&) = delete;
 
-  // For tests: whose requests are served beside root's.
+  // Nobody keeps others out by holding connections.
+  struct Limits {
+    std::size_t clients = 64;             // the next one is answered SW-API-012
+    std::chrono::seconds unfinished{10};  // of a request whose line does not end
+    std::chrono::seconds silent{60};      // without a request, or without reading its answer
+  };
+  // For tests: whose requests are served beside root's, and other limits.
   void allow(uid_t uid) { allowed_ = uid; }
+  void limit(const Limits& limits) { limits_ = limits; }
 
   std::size_t clients() const { return clients_.size(); }
 
@@ -48,9 +56,11 @@ class ApiServer {
     Peer peer;
     bool allowed = false;
     std::string in, out;
-    std::size_t scanned = 0;  // of `in`: no newline before here
-    bool ending = false;      // answers nothing more; close as soon as `out` is sent
-    bool eof = false;         // the client sends nothing more, but may still read
+    std::size_t scanned = 0;                          // of `in`: no newline before here
+    std::chrono::steady_clock::time_point moved{};    // the last request, or progress of its answer
+    std::chrono::steady_clock::time_point started{};  // of the request under way
+    bool ending = false;  // answers nothing more; close as soon as `out` is sent
+    bool eof = false;     // the client sends nothing more, but may still read
   };
   ApiServer(Poller& poller, std::string path, Handler handler, int fd);
   void accept_clients();
@@ -59,12 +69,15 @@ class ApiServer {
   void answer_lines(Client& client);
   bool send(Client& client);  // false: gone
   void drop(int fd);
+  void drop_idle();
 
   Poller& poller_;
   std::string path_;
   Handler handler_;
   int listener_;
   uid_t allowed_;
+  Limits limits_;
+  int timer_ = -1;
   std::map<int, Client> clients_;
 };
 

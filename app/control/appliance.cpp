@@ -338,13 +338,24 @@ Result<json> Appliance::reload(const std::string& file) {
                 fmt::format("{}: needs a restart: {}", path, fmt::join(restart, "; ")),
                 "nothing was changed; put it back, or restart sealwired");
   }
-  std::vector<std::string> done;
+  // All lines or none: whatever can fail is done for every line before the first one changes.
+  std::vector<std::unique_ptr<LineControl::Change>> changes(names.size());
   for (std::size_t i = 0; i < names.size(); ++i) {
     for (config::Line& line : wanted.lines) {
       if (line.name != names[i]) continue;
-      if (auto applied = lines_[i]->apply(std::move(line), done); !applied) {
-        return tl::unexpected(applied.error());
+      auto planned = lines_[i]->plan(std::move(line));
+      if (!planned) {
+        return fail(planned.error().id, planned.error().message,
+                    planned.error().remedy + "; nothing was changed");
       }
+      changes[i] = std::move(*planned);
+    }
+  }
+  std::vector<std::string> done;
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    if (!changes[i]) continue;
+    if (auto committed = lines_[i]->commit(*changes[i], done); !committed) {
+      return tl::unexpected(committed.error());
     }
   }
   if (auto keys = reload_keys(done); !keys) return tl::unexpected(keys.error());

@@ -125,7 +125,8 @@ pipelines::OutboundSaParameters outbound_parameters(const config::EspSa& sa) {
   out.ttl = sa.ttl;
   out.path_mtu = sa.path_mtu;
   if (sa.udp) {
-    out.udp = pipelines::UdpEncapsulation{sa.udp->source_port, sa.udp->destination_port};
+    out.udp = pipelines::UdpEncapsulation{sa.udp->source_port, sa.udp->destination_port,
+                                          static_cast<std::uint32_t>(sa.udp->keepalive.count())};
   }
   out.lifetime = convert(sa.lifetime);
   return out;

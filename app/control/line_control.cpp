@@ -151,9 +151,7 @@ Result<void> LineControl::build() {
     for (const config::EspSa& sa : line_.sas) wanted.push_back(clone(sa));
     auto prepared = prepare(std::move(wanted));
     if (!prepared) return tl::unexpected(prepared.error());
-    for (Prepared& one : *prepared) {
-      if (auto installed = install(std::move(one)); !installed) return installed;
-    }
+    if (auto installed = install(std::move(*prepared)); !installed) return installed;
     auto built = build_spd(line_.policies);
     if (!built) return tl::unexpected(built.error());
     spd = std::move(*built);
@@ -250,6 +248,15 @@ Result<std::vector<LineControl::Prepared>> LineControl::prepare(std::vector<conf
     one.out->sn_limit = one.grant.limit;
     one.out->sn_low_water = one.grant.low;
   }
+  for (const Prepared& one : all) {
+    if (auto good = one.out ? pipelines::Sad::check(*one.out) : pipelines::Sad::check(*one.in);
+        !good) {
+      return fail(
+          good.error().id,
+          fmt::format("{}.esp.sas.{}: {}", where(), one.sa.config.name, good.error().message),
+          good.error().remedy);
+    }
+  }
   return all;
 }
 
@@ -330,7 +337,8 @@ Result<void> LineControl::add_sas(std::vector<config::EspSa> sas) {
   return replace_sas(std::move(sas));
 }
 
-Result<void> LineControl::replace_sas(std::vector<config::EspSa> sas) {
+Result<std::vector<LineControl::Prepared>> LineControl::prepare_replacing(
+    std::vector<config::EspSa> sas) {
   if (!sad_) return fail("SW-CTL-013", where() + " has no esp stage");
   std::set<std::uint32_t> spis;
   for (const config::EspSa& sa : sas) {
@@ -356,12 +364,21 @@ Result<void> LineControl::replace_sas(std::vector<config::EspSa> sas) {
   std::stable_partition(sas.begin(), sas.end(), [](const config::EspSa& sa) {
     return sa.direction == config::SaDirection::in;
   });
-  auto prepared = prepare(std::move(sas));
-  if (!prepared) return tl::unexpected(prepared.error());
-  for (Prepared& one : *prepared) {
+  return prepare(std::move(sas));
+}
+
+Result<void> LineControl::install(std::vector<Prepared>&& prepared) {
+  for (Prepared& one : prepared) {
     if (auto installed = install(std::move(one)); !installed) return installed;
   }
+  follow_nat_t_ports();
   return {};
+}
+
+Result<void> LineControl::replace_sas(std::vector<config::EspSa> sas) {
+  auto prepared = prepare_replacing(std::move(sas));
+  if (!prepared) return tl::unexpected(prepared.error());
+  return install(std::move(*prepared));
 }
 
 Result<void> LineControl::remove_sa(const std::string& name) {
@@ -373,6 +390,7 @@ Result<void> LineControl::remove_sa(const std::string& name) {
   retire_sa(*sa);
   sas_.erase(name);
   std::erase_if(line_.sas, [&name](const config::EspSa& one) { return one.name == name; });
+  follow_nat_t_ports();
   return {};
 }
 
@@ -446,8 +464,29 @@ std::shared_ptr<const pipelines::Gateway> LineControl::build_gateway(
       neighbours_->resolve(*entry, neighbour.mac.octets);
     }
   }
-  return std::make_shared<const pipelines::Gateway>(pipelines::make_gateway(
+  auto made = std::make_shared<pipelines::Gateway>(pipelines::make_gateway(
       std::move(inside), std::move(outside), std::move(routes), *neighbours_));
+  made->nat_t_ports = nat_t_ports();
+  return made;
+}
+
+// Our UDP ports that carry ESP: the registered one and those that SAs name, lingering ones
+// included.
+std::vector<std::uint16_t> LineControl::nat_t_ports() const {
+  std::set<std::uint16_t> ports{4500};
+  const auto take = [&ports](const config::EspSa& sa) {
+    if (!sa.udp) return;
+    ports.insert(sa.direction == config::SaDirection::in ? sa.udp->destination_port
+                                                         : sa.udp->source_port);
+  };
+  for (const auto& [name, sa] : sas_) take(sa.config);
+  for (const Lingering& one : lingering_) take(one.sa.config);
+  return {ports.begin(), ports.end()};
+}
+
+void LineControl::follow_nat_t_ports() {
+  if (published_ == nullptr || published_->gateway->nat_t_ports == nat_t_ports()) return;
+  publish(published_->spd, build_gateway(line_.gateway), published_->snapshot.secure);
 }
 
 Result<void> LineControl::set_policies(std::vector<config::Policy> policies) {
@@ -678,38 +717,58 @@ std::vector<std::string> LineControl::needs_restart(const config::Line& wanted) 
   return all;
 }
 
-Result<void> LineControl::apply(config::Line wanted, std::vector<std::string>& done) {
+Result<std::unique_ptr<LineControl::Change>> LineControl::plan(config::Line wanted) {
   if (const auto restart = needs_restart(wanted); !restart.empty()) {
     return fail("SW-CTL-020",
                 fmt::format("{} cannot change while running", fmt::join(restart, ", ")),
                 "restart sealwired");
   }
-  // First everything that can fail, then the changes.
-  std::vector<std::optional<PreparedSecy>> secys(secys_.size());
+  auto change = std::make_unique<Change>();
+  change->secys.resize(secys_.size());
   for (std::size_t port = 0; port < secys_.size(); ++port) {
     config::SecY& one = wanted.macsec->secys[port];
     if (mka_of(*wanted.macsec, one) != nullptr || same(one, line_.macsec->secys[port])) continue;
     auto prepared = prepare_secy(port, clone(one));
     if (!prepared) return tl::unexpected(prepared.error());
-    secys[port] = std::move(*prepared);
+    change->secys[port] = std::move(*prepared);
+  }
+  for (const auto& [name, sa] : sas_) {
+    if (config::find(wanted.sas, name) == nullptr) change->removed.push_back(name);
   }
   std::vector<config::EspSa> changed;
-  std::vector<std::string> removed;
-  for (const auto& [name, sa] : sas_) {
-    if (config::find(wanted.sas, name) == nullptr) removed.push_back(name);
-  }
   for (config::EspSa& sa : wanted.sas) {
     const Sa* const old = find_sa(sa.name);
     if (old != nullptr && same(old->config, sa)) continue;
-    done.push_back(fmt::format("{}.esp.sas.{}: {}", where(), sa.name, old ? "replaced" : "added"));
+    change->done.push_back(
+        fmt::format("{}.esp.sas.{}: {}", where(), sa.name, old ? "replaced" : "added"));
     changed.push_back(std::move(sa));
   }
   if (!changed.empty()) {
-    if (auto replaced = replace_sas(std::move(changed)); !replaced) return replaced;
+    auto prepared = prepare_replacing(std::move(changed));
+    if (!prepared) return tl::unexpected(prepared.error());
+    change->sas = std::move(*prepared);
   }
+  if (sad_) {
+    change->policies = !same_policies(wanted.policies, line_.policies);
+    change->gateway = !same(wanted.gateway, line_.gateway);
+    if (change->policies || change->gateway) {
+      auto spd = build_spd(wanted.policies);
+      if (!spd) return tl::unexpected(spd.error());
+      change->spd = std::move(*spd);
+    }
+  }
+  change->wanted = std::move(wanted);
+  return change;
+}
+
+Result<void> LineControl::commit(Change& change, std::vector<std::string>& done) {
+  config::Line& wanted = change.wanted;
+  if (auto installed = install(std::move(change.sas)); !installed) return installed;
+  done.insert(done.end(), change.done.begin(), change.done.end());
   for (std::size_t port = 0; port < secys_.size(); ++port) {
-    if (!secys[port]) continue;
-    if (auto installed = install_secy(port, std::move(*secys[port])); !installed) return installed;
+    if (!change.secys[port]) continue;
+    if (auto installed = install_secy(port, std::move(*change.secys[port])); !installed)
+      return installed;
     done.push_back(
         fmt::format("{}.macsec: static SAs of {} changed", where(), place_.outside[port].name));
   }
@@ -724,31 +783,24 @@ Result<void> LineControl::apply(config::Line wanted, std::vector<std::string>& d
       }
       done.push_back(where() + ".macsec: protect-frames, validate-frames changed");
     }
-  }
-  if (line_.macsec) {
     line_.macsec->mka = std::move(wanted.macsec->mka);
     for (std::size_t port = 0; port < secys_.size(); ++port) {
       line_.macsec->secys[port].mka = std::move(wanted.macsec->secys[port].mka);
     }
   }
   line_.cleartext = wanted.cleartext;
-  if (sad_) {
-    const bool policies = !same_policies(wanted.policies, line_.policies);
-    const bool gateway = !same(wanted.gateway, line_.gateway);
-    if (policies || gateway) {
-      auto spd = build_spd(wanted.policies);
-      if (!spd) return tl::unexpected(spd.error());
-      publish(std::move(*spd), gateway ? build_gateway(wanted.gateway) : published_->gateway,
-              published_->snapshot.secure);
-      line_.policies = std::move(wanted.policies);
-      line_.gateway = std::move(wanted.gateway);
-      if (policies) done.push_back(where() + ".esp.policies: changed");
-      if (gateway) done.push_back(where() + ".gateway: changed");
-    }
-    for (const std::string& name : removed) {
-      if (auto gone = remove_sa(name); !gone) return gone;
-      done.push_back(fmt::format("{}.esp.sas.{}: removed", where(), name));
-    }
+  if (change.spd) {
+    publish(std::move(change.spd),
+            change.gateway ? build_gateway(wanted.gateway) : published_->gateway,
+            published_->snapshot.secure);
+    line_.policies = std::move(wanted.policies);
+    line_.gateway = std::move(wanted.gateway);
+    if (change.policies) done.push_back(where() + ".esp.policies: changed");
+    if (change.gateway) done.push_back(where() + ".gateway: changed");
+  }
+  for (const std::string& name : change.removed) {
+    if (auto gone = remove_sa(name); !gone) return gone;
+    done.push_back(fmt::format("{}.esp.sas.{}: removed", where(), name));
   }
   return {};
 }
@@ -800,6 +852,7 @@ void LineControl::tick(Clock::time_point now, const std::function<void(const std
     retire_sa(at->sa);
     at = lingering_.erase(at);
   }
+  follow_nat_t_ports();
 }
 
 std::string LineControl::SaEntry::state() const {

@@ -82,10 +82,14 @@ class LineControl {
   // ---- MACsec at run time: the static tx and rx of one SecY become those of `wanted`. ----
   Result<void> set_secy(std::size_t outside_port, config::SecY wanted);
 
-  // Makes the line what `wanted` says: the difference only. Refused (SW-CTL-020) when it needs a
-  // restart. `done` receives one sentence per change.
-  Result<void> apply(config::Line wanted, std::vector<std::string>& done);
-  // What of `wanted` cannot be changed while running, as key paths; empty: apply() may be called.
+  // A reload of the line: the difference to `wanted`, in two steps, so that of several lines either
+  // all change or none. plan() does everything that can fail, and nothing of it is seen yet;
+  // refused (SW-CTL-020) when the line needs a restart. commit() tells `done` one sentence per
+  // change; an error of its own is a bug.
+  struct Change;
+  Result<std::unique_ptr<Change>> plan(config::Line wanted);
+  Result<void> commit(Change& change, std::vector<std::string>& done);
+  // What of `wanted` cannot be changed while running, as key paths; empty: plan() may be called.
   std::vector<std::string> needs_restart(const config::Line& wanted) const;
 
   // Lifetimes by time, lingering inbound SAs, events of the SAD. `say` gets one line per event.
@@ -148,12 +152,16 @@ class LineControl {
   Result<void> build();
   Result<void> make_rings();
   Result<std::vector<Prepared>> prepare(std::vector<config::EspSa> sas);
+  Result<std::vector<Prepared>> prepare_replacing(std::vector<config::EspSa> sas);
+  Result<void> install(std::vector<Prepared>&& prepared);
   Result<void> install(Prepared&& prepared);
   void retire_sa(Sa& sa);
   void note_sa(const config::EspSa& sa);
   Result<std::shared_ptr<const pipelines::Spd>> build_spd(
       const std::vector<config::Policy>& policies);
   std::shared_ptr<const pipelines::Gateway> build_gateway(const config::Gateway& gateway);
+  std::vector<std::uint16_t> nat_t_ports() const;
+  void follow_nat_t_ports();
   void publish(std::shared_ptr<const pipelines::Spd> spd,
                std::shared_ptr<const pipelines::Gateway> gateway, bool secure);
   Result<PreparedSecy> prepare_secy(std::size_t port, config::SecY wanted);
@@ -176,6 +184,17 @@ class LineControl {
   std::uint64_t next_cookie_ = 1;
   std::shared_ptr<Published> published_;
   std::function<void(const pipelines::LineSnapshot&)> follow_;
+};
+
+// What plan() found and made.
+struct LineControl::Change {
+  config::Line wanted;
+  std::vector<std::optional<PreparedSecy>> secys;  // by outside port
+  std::vector<Prepared> sas;
+  std::vector<std::string> removed;
+  bool policies = false, gateway = false;     // are others
+  std::shared_ptr<const pipelines::Spd> spd;  // of the new policies
+  std::vector<std::string> done;              // a sentence for each of `sas`
 };
 
 }  // namespace sealwire::control

@@ -121,14 +121,14 @@ Host this_host() {
   return host;
 }
 
-std::uint64_t memory_needed(const config::Document& document) {
+std::uint64_t memory_needed(const config::Document& document, std::uint64_t page) {
   std::uint64_t octets = kBaseMemory;
   std::set<std::string> crypto_devices;
   for (const config::Port& port : document.ports) {
-    octets += pool_plan(document, port).octets();
+    octets += pool_plan(document, port).octets(page);
   }
   for (const config::Line& line : document.lines) {
-    octets += line_pool_plan(document, line).octets();
+    octets += line_pool_plan(document, line).octets(page);
     if (line.engine.kind == config::EngineKind::cryptodev)
       crypto_devices.insert(line.engine.device);
     octets += (line.sas.size() + line.policies.size()) * 4096;
@@ -150,7 +150,10 @@ Result<EalPlan> plan_eal(const config::Document& document, const Host& host) {
     arguments.insert(arguments.end(), {"-a", device});
   }
 
-  const std::uint64_t wanted = system.memory != 0 ? system.memory : memory_needed(document);
+  const auto wanted_of = [&](std::uint64_t page) {
+    return system.memory != 0 ? system.memory : memory_needed(document, page);
+  };
+  std::uint64_t wanted = wanted_of(kHugepage);
   const bool enough = host.free_hugepages >= wanted;
   if (system.hugepages == config::Hugepages::required && !enough) {
     return fail("SW-EAL-001",
@@ -163,6 +166,7 @@ Result<EalPlan> plan_eal(const config::Document& document, const Host& host) {
     plan.memory_note = fmt::format("hugepages: {} MiB free, about {} MiB used",
                                    host.free_hugepages / kMiB, wanted / kMiB);
   } else {
+    wanted = wanted_of(kOrdinaryPage);
     arguments.insert(arguments.end(), {"--no-huge", "-m", std::to_string(wanted / kMiB)});
     plan.memory_note =
         fmt::format("no hugepages ({}): {} MiB of ordinary memory",

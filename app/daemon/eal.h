@@ -23,8 +23,10 @@ struct EalPlan {
   std::string file_prefix;
 };
 
+inline constexpr std::uint64_t kOrdinaryPage = 4096, kHugepage = 2 << 20;  // octets
+
 // Octets of packet memory the ports and lines of `document` take, tables included.
-std::uint64_t memory_needed(const config::Document& document);
+std::uint64_t memory_needed(const config::Document& document, std::uint64_t page);
 
 // EAL's lcores: 0 is the control thread, 1..n are the workers, each mapped to a CPU or, if only
 // their number is configured, to all of them. Several may share a CPU. Errors: SW-EAL-001 not

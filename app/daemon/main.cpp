@@ -27,7 +27,8 @@
 #include "app/daemon/eal.h"
 #include "app/daemon/pool_plan.h"
 #include "app/daemon/ports.h"
-#include "config/load.h"
+#include "config/host.h"
+#include "config/version.h"
 
 namespace sealwire::daemon {
 namespace {
@@ -175,7 +176,7 @@ class Loop {
 };
 
 int serve(const std::string& file) {
-  config::Loaded loaded = config::load_file(file);
+  config::Loaded loaded = config::load_for_host(file);
   for (const config::Mistake& warning : loaded.warnings) {
     spdlog::warn("{}", config::to_string(warning));
   }
@@ -235,7 +236,7 @@ int serve(const std::string& file) {
         setup.ports = ports->all();
         setup.line_pools = *pools;
         setup.store = store ? &*store : nullptr;
-        setup.load = [](const std::string& path) { return config::load_file(path); };
+        setup.load = [](const std::string& path) { return config::load_for_host(path); };
         auto made = control::Appliance::create(std::move(setup));
         if (!made) {
           code = refuse(made.error());
@@ -268,6 +269,7 @@ int serve(const std::string& file) {
 
 int run(int argc, char** argv) {
   CLI::App app("Sealwire: seals private interconnects with MACsec and IPsec ESP", "sealwired");
+  app.set_version_flag("--version", config::kVersion);
   std::string file;
   app.add_option("-c,--config", file, "configuration file (YAML)")->required();
   try {

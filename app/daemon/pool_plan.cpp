@@ -1,6 +1,7 @@
 #include "app/daemon/pool_plan.h"
 
 #include <algorithm>
+#include <bit>
 
 namespace sealwire::daemon {
 namespace {
@@ -20,6 +21,15 @@ std::uint16_t room_for(std::uint32_t mtu) {
 }
 
 }  // namespace
+
+std::uint64_t PoolPlan::octets(std::uint64_t page) const {
+  // The pool's object header, the mbuf, and a cache line more that spreads buffers over channels.
+  const std::uint64_t buffer = data_room + 64U + 128U + 64U;
+  const std::uint64_t ring = 8U * std::bit_ceil(buffers + 1U);
+  const std::uint64_t each =
+      buffer <= page ? page / (page / buffer) : (buffer + page - 1) / page * page;
+  return buffers * each + ring;
+}
 
 PoolPlan pool_plan(const config::Document& document, const config::Port& port) {
   PoolPlan plan;

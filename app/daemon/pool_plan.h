@@ -10,8 +10,9 @@ namespace sealwire::daemon {
 struct PoolPlan {
   std::uint32_t buffers = 0;
   std::uint16_t data_room = 0;  // octets of headroom, frame and tailroom
-  // With mbuf header, private area and the pool's own.
-  std::uint64_t octets() const { return std::uint64_t{buffers} * (data_room + 320U); }
+  // Memory it takes: a buffer is not laid across pages of `page` octets (without hugepages that
+  // leaves much of each page unused).
+  std::uint64_t octets(std::uint64_t page) const;
 };
 
 // Buffers for what one port receives: its rings, what workers hold, and what waits for the control

@@ -50,6 +50,10 @@ std::optional<Error> fault(const Parameters& p) {
   return std::nullopt;
 }
 
+Result<crypto::ReplayWindow> window_of(const InboundSaParameters& p) {
+  return crypto::ReplayWindow::create({p.replay_window, p.esn, crypto::SeqNo{0}});
+}
+
 void write_header_template(OutboundSa& sa, const OutboundSaParameters& p) {
   std::uint8_t* h = sa.header.data();
   std::uint8_t protocol = p.udp ? 17 : 50;
@@ -136,10 +140,21 @@ Sad::~Sad() {
 
 OutboundSlot* Sad::make_slot() { return &slots_.emplace_back(); }
 
-Result<OutboundSa*> Sad::install(OutboundSlot& slot, OutboundSaParameters&& p) {
+Result<void> Sad::check(const OutboundSaParameters& p) {
   if (std::optional<Error> wrong = fault(p)) return tl::unexpected(std::move(*wrong));
   if (p.dscp && *p.dscp > 63) return fail("SW-SAD-005", "DSCP beyond 63", "use 0 to 63");
   if (p.next_sn.value() == 0) return fail("SW-SAD-006", "sequence number 0 is never sent", "");
+  return {};
+}
+
+Result<void> Sad::check(const InboundSaParameters& p) {
+  if (std::optional<Error> wrong = fault(p)) return tl::unexpected(std::move(*wrong));
+  if (auto window = window_of(p); !window) return tl::unexpected(std::move(window.error()));
+  return {};
+}
+
+Result<OutboundSa*> Sad::install(OutboundSlot& slot, OutboundSaParameters&& p) {
+  if (auto good = check(p); !good) return tl::unexpected(std::move(good.error()));
   const crypto::AlgorithmInfo& info = crypto::info(p.algorithm);
   auto sa = std::make_unique<OutboundSa>();
   sa->key = p.key.get();
@@ -196,8 +211,7 @@ Result<InboundSa*> Sad::put(InboundSaParameters&& p, bool replace) {
   if (old != nullptr && !replace)
     return fail("SW-SAD-010", "inbound SPI " + std::to_string(p.spi.value()) + " is in use",
                 "remove the SA first, or choose another SPI");
-  Result<crypto::ReplayWindow> window =
-      crypto::ReplayWindow::create({p.replay_window, p.esn, crypto::SeqNo{0}});
+  Result<crypto::ReplayWindow> window = window_of(p);
   if (!window) return tl::unexpected(std::move(window.error()));
   auto* sa = new InboundSa(std::move(p), std::move(*window));
   sa->events = events_;

@@ -234,6 +234,10 @@ class Sad {
   /// are all that follow.
   OutboundSlot* make_slot();
 
+  /// What install(), add_inbound() and replace_inbound() would say, but for SPIs in use.
+  static Result<void> check(const OutboundSaParameters& parameters);
+  static Result<void> check(const InboundSaParameters& parameters);
+
   /// Builds the SA and makes it the slot's current one in one step; the one before is retired.
   /// Errors SW-SAD-001.. (bad SPI, families differ, key of another algorithm, ...) change nothing.
   Result<OutboundSa*> install(OutboundSlot& slot, OutboundSaParameters&& parameters);

@@ -179,6 +179,28 @@ out.close()
         out = self.lab.daemons["a"].cli("top", "--count", "2", "--interval", "0.2").stdout
         self.assertEqual(out.count("THREAD"), 2)
 
+    def test_09_udp_encapsulation_on_a_port_that_the_sas_name(self):
+        lab = self.lab
+        key = bytes(range(1, 37)).hex()
+        for number, (site, peer) in enumerate(("ab", "ba"), 1):
+            ends = {"out": (number, 3 - number), "in": (3 - number, number)}
+            items = ""
+            for direction, (near, far) in ends.items():
+                # Site a is behind port 4610, site b behind 4620.
+                ports = {1: 4610, 2: 4620}
+                name = "a-to-b" if near == 1 else "b-to-a"
+                more = ", replay-window: 64" if direction == "in" else ""
+                items += (f"{name}: {{direction: {direction}, spi: {0x3000 + near:#x}, algorithm: aes-gcm-256, "
+                          f"key: '{key[:-2]}{near:02x}', source: 192.0.2.{near}, destination: 192.0.2.{far}, "
+                          f"udp-encapsulation: {{source-port: {ports[near]}, destination-port: {ports[far]}}}{more}}}\n")
+            lab.daemons[site].cli("sa", "replace", f"site-{site}", lab.items(items))
+        lab.ping(count=10)
+        packets = {sa["name"]: sa["packets"] for sa in lab.daemons["a"].show("sa")["sas"] if sa["spi"] > "0x00003000"}
+        self.assertGreaterEqual(packets["b-to-a"], 10)
+        for site in "ab":
+            lab.daemons[site].cli("reload")
+        lab.ping(count=10)
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -80,7 +80,6 @@ lab: true
 system:
   workers: {self.workers}
   hugepages: never
-  memory: 1GiB
   api-socket: {folder}/api.sock
   state-directory: {folder}/state
   log-level: error

@@ -36,16 +36,23 @@ class Tunnel:
         self.out = Sa(algorithm, 0x10000 + number, key(f"{self.name} out", key_length(algorithm)), esn)
         self.into = Sa(algorithm, 0x20000 + number, key(f"{self.name} in", key_length(algorithm)), esn)
         self.far = {4: f"10.2.{number}.7", 6: f"fd00:2:{number:x}::7"}
+        # The registered port, or others that the SAs name.
+        self.near_port, self.far_port = (4500 + number, 4700 + number) if udp and number % 2 else (4500, 4500)
         self.sent, self.random = 0, random.Random(SEED + number)
 
     def sas(self):
-        udp = ", udp-encapsulation: {source-port: 4500, destination-port: 4500%s}" if self.udp else "%s"
+        def udp(source, destination, more=""):
+            ports = f"source-port: {source}, destination-port: {destination}{more}"
+            return f", udp-encapsulation: {{{ports}}}" if self.udp else ""
+
+        outward = udp(self.near_port, self.far_port, ", keepalive: 0s")
         common = f"algorithm: {self.algorithm}, esn: {str(self.esn).lower()}"
         near, far = NEAR[self.family], FAR[self.family]
         return (f'    o-{self.name}: {{direction: out, spi: {self.out.spi}, key: "{self.out.keymat.hex()}", '
-                f'source: "{near}", destination: "{far}", {common}{udp % (", keepalive: 0s" if self.udp else "")}}}\n'
+                f'source: "{near}", destination: "{far}", {common}{outward}}}\n'
                 f'    i-{self.name}: {{direction: in, spi: {self.into.spi}, key: "{self.into.keymat.hex()}", '
-                f'source: "{far}", destination: "{near}", replay-window: 64, {common}{udp % ""}}}\n')
+                f'source: "{far}", destination: "{near}", replay-window: 64, '
+                f'{common}{udp(self.far_port, self.near_port)}}}\n')
 
     def policy(self):
         return (f"    p-{self.name}: {{action: protect, sa: o-{self.name}, inbound-sa: i-{self.name}, "
@@ -69,7 +76,7 @@ class Tunnel:
         else:
             packet = IPv6(src=source, dst=destination, tc=tos, nh=17 if self.udp else 50)
         if self.udp:
-            udp = UDP(sport=4500, dport=4500, len=8 + len(esp))
+            udp = UDP(sport=self.far_port, dport=self.near_port, len=8 + len(esp))
             if self.family == 4:
                 udp.chksum = 0
             packet = packet / udp
@@ -198,7 +205,8 @@ class Gateway(unittest.TestCase):
                 self.assertEqual(protocol, 17 if tunnel.udp else 50)
                 if tunnel.udp:
                     source, destination, length, checksum = struct.unpack("!HHHH", upper[:8])
-                    self.assertEqual((source, destination, length), (4500, 4500, len(upper)))
+                    self.assertEqual((source, destination, length),
+                                     (tunnel.near_port, tunnel.far_port, len(upper)))
                     if tunnel.family == 6:  # IPv6 has UDP checksums
                         self.assertNotEqual(checksum, 0)
                         again = IPv6(raw)

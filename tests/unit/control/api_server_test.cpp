@@ -14,6 +14,7 @@
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <vector>
 
 namespace sealwire::control {
 namespace {
@@ -277,6 +278,56 @@ TEST(ApiMessage, WipedStringsAreGone) {
   json value = {{"key", "00112233"}, {"list", {"aa", 5}}};
   wipe_strings(value);
   EXPECT_EQ(value.dump(), R"({"key":"","list":["",5]})");
+}
+
+TEST_F(ApiServerTest, OneClientTooManyIsToldSo) {
+  server_->limit({.clients = 3});
+  std::vector<int> fds;
+  for (int i = 0; i < 3; ++i) {
+    fds.push_back(connect());
+    EXPECT_NE(exchange(fds.back(), "{\"version\":1,\"method\":\"m\"}\n", 1).find("result"),
+              std::string::npos);
+  }
+  const int fd = connect();
+  EXPECT_EQ(error_id(exchange(fd, "", 1)), "SW-API-012");
+  ::close(fd);
+  ::close(fds.back());
+  fds.pop_back();
+  for (int i = 0; i < 100 && server_->clients() > 2; ++i) poller_.run_once(1ms);
+  fds.push_back(connect());
+  EXPECT_NE(exchange(fds.back(), "{\"version\":1,\"method\":\"m\"}\n", 1).find("result"),
+            std::string::npos);
+  for (const int one : fds) ::close(one);
+}
+
+TEST_F(ApiServerTest, SilentAndUnfinishedClientsAreDisconnected) {
+  server_->limit({.clients = 64, .unfinished = 1s, .silent = 3s});
+  const int silent = connect(), unfinished = connect(), busy = connect();
+  exchange(unfinished, "{\"version\":1,", 0);
+  (void)::send(unfinished, "{\"version\":1,", 13, MSG_NOSIGNAL);
+  const auto runs_for = [&](std::chrono::milliseconds time) {
+    const auto end = std::chrono::steady_clock::now() + time;
+    while (std::chrono::steady_clock::now() < end) {
+      exchange(busy, "{\"version\":1,\"method\":\"m\"}\n", 1);
+      (void)::send(unfinished, " ", 1, MSG_NOSIGNAL);  // alive, but never done
+      poller_.run_once(50ms);
+    }
+  };
+  runs_for(100ms);
+  EXPECT_EQ(server_->clients(), 3U);
+  runs_for(2300ms);
+  EXPECT_EQ(server_->clients(), 2U);  // the unfinished one is gone
+  const auto gone = [](int fd) {
+    char octet = 0;
+    const ssize_t n = ::recv(fd, &octet, 1, 0);
+    return n == 0 || (n < 0 && errno == ECONNRESET);
+  };
+  EXPECT_TRUE(gone(unfinished));
+  runs_for(2000ms);
+  EXPECT_EQ(server_->clients(), 1U);
+  EXPECT_TRUE(gone(silent));
+  EXPECT_FALSE(gone(busy));
+  for (const int fd : {silent, unfinished, busy}) ::close(fd);
 }
 
 }  // namespace

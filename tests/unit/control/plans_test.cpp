@@ -110,9 +110,15 @@ TEST(PoolPlan, AFrameOfTheMtuIsOneSegment) {
     EXPECT_GE(daemon::line_pool_plan(document, document.lines[0]).data_room,
               128 + 14 + 8 + mtu + 64);
   }
-  EXPECT_GT(daemon::memory_needed(document),
-            daemon::pool_plan(document, document.ports[0]).octets() +
-                daemon::pool_plan(document, document.ports[1]).octets());
+  for (const std::uint64_t page : {daemon::kOrdinaryPage, daemon::kHugepage}) {
+    EXPECT_GT(daemon::memory_needed(document, page),
+              daemon::pool_plan(document, document.ports[0]).octets(page) +
+                  daemon::pool_plan(document, document.ports[1]).octets(page));
+  }
+  // A buffer of more than half a page has one to itself.
+  EXPECT_GE((daemon::PoolPlan{1000, 2176}).octets(4096), 1000U * 4096);
+  EXPECT_LT((daemon::PoolPlan{1000, 2176}).octets(2 << 20), 1000U * 2560);
+  EXPECT_GE((daemon::PoolPlan{1000, 9408}).octets(4096), 1000U * 3 * 4096);
 }
 
 std::vector<control::OpenPort> open_ports(std::uint16_t queues) {

@@ -1,0 +1,152 @@
+#!/usr/bin/python3
+"""What the daemon does with its configuration file: at its start, at a reload and with the time. On null devices, so no
+traffic: that a reload loses none is tested with the gateways and wires."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import unittest
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import lab as labs  # noqa: E402
+
+KEYS = [f"{number:02x}" * 20 for number in range(1, 9)]  # of AES-GCM-128: 16 octets and a salt of 4
+
+
+def line(number, sas, action="protect"):
+    """A gateway line between two null devices; `sas`: {name: (direction, SPI, index in KEYS, more settings)}."""
+    text = f"""  gw{number}:
+    stages: [esp]
+    inside: [in{number}]
+    outside: [out{number}]
+    gateway:
+      addresses: {{in{number}: [10.{number}.0.1/24], out{number}: [192.0.2.1/24]}}
+      routes: {{10.99.0.0/16: {{via: 192.0.2.2, port: out{number}}}}}
+    esp:
+"""
+    if sas:
+        text += "      sas:\n"
+    for name, (direction, spi, key, *more) in sas.items():
+        ends = ("192.0.2.1", "192.0.2.2") if direction == "out" else ("192.0.2.2", "192.0.2.1")
+        accepts = f", selectors: [{{destination: [10.{number}.0.0/24]}}]" if direction == "in" else ""
+        text += (f'        {name}: {{direction: {direction}, spi: {spi:#x}, algorithm: aes-gcm-128, '
+                 f'key: "{KEYS[key]}", source: {ends[0]}, destination: {ends[1]}{accepts}{"".join(more)}}}\n')
+    target = ", sa: to, inbound-sa: from" if action == "protect" else ""
+    return text + f"      policies:\n        all: {{action: {action}{target}, source: [10.{number}.0.0/24]}}\n"
+
+
+def sas_of(number, out_key=0):
+    first = 4 * (number - 1)
+    return {"to": ("out", 0x1000 + number, first + out_key), "from": ("in", 0x2000 + number, first + 2)}
+
+
+def config(*lines, system=""):
+    ports = "".join(f'  {side}{number}: {{device: net_null_{side}{number}, mac: "02:00:00:00:{number:02x}:{mac}"}}\n'
+                    for number in range(1, len(lines) + 1) for side, mac in (("in", "01"), ("out", "02")))
+    return f"""sealwire: 1
+lab: true
+system:
+  workers: 1
+  hugepages: never
+  api-socket: {{folder}}/d.sock
+  state-directory: {{folder}}/d.state
+{system}ports:
+{ports}lines:
+{"".join(lines)}"""
+
+
+class Reload(unittest.TestCase):
+    def setUp(self):
+        self.lab = labs.Lab("rl")
+        self.addCleanup(self.lab.close)
+
+    def start(self, *lines, **system):
+        self.daemon = self.lab.daemon(self.lab.namespace("box"), "d", config(*lines, **system))
+        return self.daemon
+
+    def write(self, *lines, **system):
+        self.daemon.config.write_text(config(*lines, **system).replace("{folder}", str(self.lab.folder)))
+
+    def sas(self):
+        return {(sa["line"], sa["name"]): (sa["spi"], sa["state"]) for sa in self.daemon.show("sa")["sas"]}
+
+    def test_all_lines_change_or_none(self):
+        daemon = self.start(line(1, sas_of(1)), line(2, sas_of(2)))
+        before = self.sas()
+        # The second line's inbound SA gets another name: its SPI is in use, and that is refused. The first line's
+        # changes are good.
+        renamed = {"to": sas_of(2)["to"], "other": sas_of(2)["from"], "from": ("in", 0x2999, 7)}
+        first = sas_of(1, out_key=1)
+        first["to"] = ("out", 0x1111, 1)
+        self.write(line(1, first, action="discard"), line(2, renamed))
+        result = daemon.cli("reload", check=False)
+        self.assertEqual(result.returncode, 4, result.stderr)
+        self.assertIn("lines.gw2.esp.sas.other", result.stderr)
+        self.assertIn("nothing was changed", result.stderr)
+        self.assertEqual(self.sas(), before)
+        # The same within one line: a good SA beside a bad one.
+        self.write(line(1, {**sas_of(1), "to": ("out", 0x1111, 1), "more": ("in", 0x2001, 3)}), line(2, sas_of(2)))
+        result = daemon.cli("reload", check=False)
+        self.assertNotEqual(result.returncode, 0)
+        self.assertEqual(self.sas(), before)
+        # What is good is done, and said.
+        self.write(line(1, first, action="discard"), line(2, sas_of(2)))
+        done = daemon.cli("reload").stdout
+        self.assertIn("lines.gw1.esp.sas.to: replaced", done)
+        self.assertIn("lines.gw1.esp.policies: changed", done)
+        self.assertNotIn("gw2", done)
+        self.assertEqual(self.sas()["gw1", "to"][0], "0x00001111")
+
+    def test_sighup_reloads(self):
+        daemon = self.start(line(1, sas_of(1)))
+        self.write(line(1, {**sas_of(1), "to": ("out", 0x1111, 1)}))
+        os.kill(self.pid(), signal.SIGHUP)
+        labs.wait_until(lambda: self.sas()["gw1", "to"][0] == "0x00001111", 10, "SIGHUP does not reload")
+        daemon.config.write_text("sealwire: 1\nlines: {gw1: {stages: [esq]}}\n")
+        os.kill(self.pid(), signal.SIGHUP)
+        labs.wait_until(lambda: "stages" in daemon.output(), 10, "the mistake is not logged")
+        self.assertEqual(self.sas()["gw1", "to"], ("0x00001111", "in use"))
+
+    def pid(self):
+        """Of sealwired itself, below `ip netns exec`, which becomes it."""
+        return self.daemon.process.pid
+
+    def test_time_lifetimes(self):
+        limits = ", lifetime: {soft-time: 1s, hard-time: 3s}"
+        daemon = self.start(line(1, {"to": ("out", 0x1001, 0, limits), "from": ("in", 0x2001, 2, limits)}))
+        self.assertEqual(len(self.sas()), 2)
+        labs.wait_until(lambda: not self.sas(), 10, "the SAs outlive their hard lifetime")
+        log = daemon.output()
+        for name in ("to", "from"):
+            soft = log.index(f"lines.gw1.esp.sas.{name}: soft lifetime reached")
+            self.assertGreater(log.index(f"lines.gw1.esp.sas.{name}: hard lifetime reached"), soft)
+        # The keys are spent: the same file does not bring them back to life with old numbers, but it brings them back.
+        self.assertIn("added", daemon.cli("reload").stdout)
+
+    def test_this_host_is_checked_at_the_start_and_at_a_reload(self):
+        absent = "  control-core: 999\n"
+        daemon = self.start(line(1, sas_of(1)))
+        self.write(line(1, {**sas_of(1), "to": ("out", 0x1111, 1)}), system=absent)
+        result = daemon.cli("reload", check=False)
+        self.assertEqual(result.returncode, 2, result.stderr)
+        self.assertRegex(result.stderr, r"d\.yaml:\d+:\d+: SW-CFG-\d+: system\.control-core: lcore 999 is not online")
+        self.assertEqual(self.sas()["gw1", "to"][0], "0x00001001")
+        self.assertEqual(daemon.stop(), 0)
+        started = subprocess.run([labs.build_dir() / "sealwired", "-c", daemon.config], capture_output=True, text=True,
+                                 timeout=30)
+        self.assertEqual(started.returncode, 2)
+        self.assertIn("system.control-core: lcore 999 is not online", started.stderr)
+        checked = labs.run(labs.build_dir() / "sealwire", "check", daemon.config, "--host", check=False)
+        said = [text for text in started.stderr.splitlines() if "control-core" in text]
+        self.assertIn(said[0], checked.stdout)
+
+    def test_sixteen_lines_need_no_setting_for_memory(self):
+        lines = [line(number, {}, action="discard") for number in range(1, 17)]
+        self.assertEqual(len(self.start(*lines).show("lines")["lines"]), 16)
+
+
+if __name__ == "__main__":
+    unittest.main()
