@@ -252,7 +252,11 @@ bool dropped_by_macsec(DropReason reason) {
 
 void settle(Packet& packet) {
   InboundSa& sa = *packet.esp_in;
-  if ((packet.flags & kPacketEspOpened) == 0) return count_drop(sa, packet.drop);
+  if ((packet.flags & kPacketEspOpened) == 0) {
+    // A spent SA's packets come no further: its event may have found the ring full.
+    if (packet.drop == DropReason::esp_lifetime_expired) esp::event(sa, SaEventKind::hard);
+    return count_drop(sa, packet.drop);
+  }
   auto again = sa.window.infer(static_cast<std::uint32_t>(packet.sn));
   if (!again || again->value() != packet.sn ||
       sa.window.accept(*again) != crypto::ReplayVerdict::fresh) {

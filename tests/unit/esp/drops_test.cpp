@@ -21,7 +21,8 @@ struct Esp : ::testing::Test {
 
   // A sealed packet of `plaintext` (inner packet, padding and trailer as given), by GCM-AES-128 as
   // site A would.
-  Octets crafted(const Octets& plaintext, std::uint32_t sn = 1) {
+  Octets crafted(const Octets& plaintext, std::uint32_t sn = 1,
+                 std::optional<std::uint64_t> iv = {}) {
     Octets frame(14 + 20 + 16);
     std::memcpy(frame.data(), b.snapshot.outside[0].mac, 6);
     std::memcpy(frame.data() + 6, a.snapshot.outside[0].mac, 6);
@@ -36,7 +37,7 @@ struct Esp : ::testing::Test {
     wire::set_ipv4_checksum(outer, 20);
     wire::store_be(outer + 20, std::uint32_t{0x1001});
     wire::store_be(outer + 24, sn);
-    wire::store_be(outer + 28, std::uint64_t{0xabcdef00} + sn);
+    wire::store_be(outer + 28, iv.value_or(std::uint64_t{0xabcdef00} + sn));
     frame.insert(frame.end(), plaintext.begin(), plaintext.end());
     frame.resize(frame.size() + 16);
     auto batch = std::make_unique<crypto::AeadBatch>();
@@ -88,6 +89,18 @@ TEST_F(Esp, DummyPacketsAreConsumed) {
   EXPECT_EQ(sa().runtime.dummies.read(), 1U);
   EXPECT_EQ(b.ingress_one(crafted(with_trailer(Octets(0), 59), 1)).drop,
             DropReason::esp_replay);  // it had a number
+}
+
+// The octets before the payload are the IV, which its sender chooses: they must not pass for
+// padding.
+TEST_F(Esp, PaddingDoesNotReachBackIntoTheIv) {
+  EXPECT_EQ(b.ingress_one(crafted({1, 2, 2, 59}, 1)).drop, DropReason::esp_dummy);
+  EXPECT_EQ(b.ingress_one(crafted({8, 9, 9, 59}, 2, 0x0001020304050607)).drop,
+            DropReason::esp_bad_padding);
+  EXPECT_EQ(b.ingress_one(crafted({3, 4, 3, 59}, 3, 0x0000000000000001)).drop,
+            DropReason::esp_bad_padding);
+  EXPECT_EQ(b.ingress_one(crafted({2, 3, 3, 59}, 4, 0x0000000000000001)).drop,
+            DropReason::esp_bad_padding);
 }
 
 TEST_F(Esp, BadPaddingIsDropped) {

@@ -178,6 +178,26 @@ TEST_F(SadTest, TheHardEventWaitsWhileTheRingIsFull) {
   EXPECT_FALSE(pair.a.sad.poll_event());
 }
 
+TEST_F(SadTest, TheHardEventOfASpentInboundSaWaitsToo) {
+  TunnelOptions options;
+  options.lifetime.hard_packets = 1;
+  Pair pair(options);
+  std::vector<Octets> frames;
+  pair.a.outbound_sa(0x1001, {});  // the peer's has no limit
+  for (int i = 0; i < 3; ++i) frames.push_back(pair.a.egress_one(pair.a.from_inside({})).frame);
+  rte_ring* events = pair.b.sad.find_inbound(0x1001)->events;
+  while (raise_event(events, 9, SaEventKind::sn_low, false)) continue;
+  ASSERT_EQ(pair.b.ingress_one(frames[0]).drop, DropReason::none);
+  ASSERT_EQ(pair.b.ingress_one(frames[1]).drop, DropReason::esp_lifetime_expired);  // spent now
+  while (auto event = pair.b.sad.poll_event()) EXPECT_EQ(event->cookie, 9U);
+  ASSERT_EQ(pair.b.ingress_one(frames[2]).drop, DropReason::esp_lifetime_expired);
+  auto event = pair.b.sad.poll_event();
+  ASSERT_TRUE(event);
+  EXPECT_EQ(event->kind, SaEventKind::hard);
+  EXPECT_TRUE(event->inbound);
+  EXPECT_FALSE(pair.b.sad.poll_event());
+}
+
 TEST(Rekey, OldAndNewSaOverlapWithoutALostPacket) {
   Pair pair;
   std::vector<Octets> in_flight;
