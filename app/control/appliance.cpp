@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <thread>
 #include <utility>
 
@@ -89,6 +90,11 @@ tl::unexpected<Error> config_error(const std::vector<config::Mistake>& mistakes)
     text += (text.empty() ? "" : "\n") + config::to_string(mistake);
   }
   return fail(mistakes.empty() ? "SW-CFG-000" : mistakes.front().id, text, "nothing was changed");
+}
+
+tl::unexpected<Error> unchanged(const Error& error) {
+  return fail(error.id, error.message,
+              error.remedy + (error.remedy.empty() ? "" : "; ") + "nothing was changed");
 }
 
 }  // namespace
@@ -338,27 +344,28 @@ Result<json> Appliance::reload(const std::string& file) {
                 fmt::format("{}: needs a restart: {}", path, fmt::join(restart, "; ")),
                 "nothing was changed; put it back, or restart sealwired");
   }
-  // All lines or none: whatever can fail is done for every line before the first one changes.
-  std::vector<std::unique_ptr<LineControl::Change>> changes(names.size());
-  for (std::size_t i = 0; i < names.size(); ++i) {
-    for (config::Line& line : wanted.lines) {
-      if (line.name != names[i]) continue;
-      auto planned = lines_[i]->plan(std::move(line));
-      if (!planned) {
-        return fail(planned.error().id, planned.error().message,
-                    planned.error().remedy + "; nothing was changed");
-      }
-      changes[i] = std::move(*planned);
-    }
+  // All that can fail, for all lines; then the changes.
+  auto chains = prepare_keys(wanted);
+  if (!chains) return unchanged(chains.error());
+  std::vector<LineControl::Change> changes;
+  for (std::size_t i = 0; i < lines_.size(); ++i) {
+    const auto line = std::find_if(wanted.lines.begin(), wanted.lines.end(),
+                                   [&](const config::Line& one) { return one.name == names[i]; });
+    auto change = lines_[i]->prepare(std::move(*line));
+    if (!change) return unchanged(change.error());
+    changes.push_back(std::move(*change));
+  }
+  if (auto reserved = LineControl::reserve(numbers_, changes); !reserved) {
+    return unchanged(reserved.error());
   }
   std::vector<std::string> done;
-  for (std::size_t i = 0; i < names.size(); ++i) {
-    if (!changes[i]) continue;
-    if (auto committed = lines_[i]->commit(*changes[i], done); !committed) {
-      return tl::unexpected(committed.error());
-    }
+  const auto note = [&done](std::vector<std::string> texts) {
+    std::move(texts.begin(), texts.end(), std::back_inserter(done));
+  };
+  for (std::size_t i = 0; i < lines_.size(); ++i) note(lines_[i]->commit(std::move(changes[i])));
+  for (std::size_t i = 0; i < kays_.size(); ++i) {
+    note(kays_[i].kay->set_keys(std::move((*chains)[i]), Clock::now()));
   }
-  if (auto keys = reload_keys(done); !keys) return tl::unexpected(keys.error());
   document_.lab = wanted.lab;
   if (done.empty()) done.emplace_back("nothing changed");
   for (const std::string& text : done) spdlog::info("reload: {}", text);

@@ -52,7 +52,7 @@ class Appliance {
   // for the control thread, so that it should come back soon.
   bool tick(Clock::time_point now);
 
-  // Reads the file again and applies the difference.
+  // Reads the file again and applies the difference: all of it or nothing.
   Result<nlohmann::json> reload(const std::string& file);
 
   Result<nlohmann::json> handle(ApiRequest& request, const Peer& peer);
@@ -69,7 +69,8 @@ class Appliance {
   bool give_to_kay(LineControl& line, rte_mbuf* m);  // false: it is not for a KaY
   Result<nlohmann::json> show_mka(const nlohmann::json& params);
   Result<nlohmann::json> show_keys(const nlohmann::json& params);
-  Result<void> reload_keys(std::vector<std::string>& done);
+  Result<std::vector<std::vector<mka::KeySettings>>> prepare_keys(
+      const config::Document& wanted) const;
   Result<nlohmann::json> change_keys(ApiRequest& request);
   // The KaYs of a line, of one of its outside ports if `port` is given.
   Result<std::vector<KayRunner*>> kays_of(const nlohmann::json& params);

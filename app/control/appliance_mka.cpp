@@ -93,16 +93,18 @@ Result<json> Appliance::show_keys(const json& params) {
   return json{{"keys", std::move(all)}};
 }
 
-// After LineControl::apply() the running document has the chain that is wanted.
-Result<void> Appliance::reload_keys(std::vector<std::string>& done) {
+// One chain per KaY.
+Result<std::vector<std::vector<mka::KeySettings>>> Appliance::prepare_keys(
+    const config::Document& wanted) const {
+  std::vector<std::vector<mka::KeySettings>> chains;
   for (const KayPlace& place : kays_) {
-    const config::Macsec& macsec = *place.line->config().macsec;
-    const config::Mka& mka = *config::mka_of(macsec, macsec.secys.at(place.outside_port));
-    auto changed = place.kay->set_keys(mka, Clock::now());
-    if (!changed) return tl::unexpected(changed.error());
-    for (std::string& text : *changed) done.push_back(std::move(text));
+    const config::Macsec& macsec = *config::find(wanted.lines, place.kay->line())->macsec;
+    auto chain =
+        place.kay->prepare_keys(*config::mka_of(macsec, macsec.secys.at(place.outside_port)));
+    if (!chain) return tl::unexpected(chain.error());
+    chains.push_back(std::move(*chain));
   }
-  return {};
+  return chains;
 }
 
 Result<json> Appliance::change_keys(ApiRequest& request) {

@@ -1,11 +1,13 @@
 #include "app/control/line_control.h"
 
 #include <fmt/format.h>
+#include <rte_debug.h>
 #include <rte_errno.h>
 #include <rte_mbuf.h>
 #include <rte_ring.h>
 
 #include <algorithm>
+#include <iterator>
 #include <set>
 #include <utility>
 
@@ -61,6 +63,10 @@ bool same_mka(const std::optional<config::Mka>& a, const std::optional<config::M
 bool same_policies(const std::vector<config::Policy>& a, const std::vector<config::Policy>& b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(),
                     [](const auto& x, const auto& y) { return same(x, y); });
+}
+
+bool has_an(const std::vector<config::MacsecSa>& sas, std::uint8_t an) {
+  return std::any_of(sas.begin(), sas.end(), [an](const auto& sa) { return sa.an == an; });
 }
 
 template <class T>
@@ -124,6 +130,7 @@ Result<void> LineControl::make_rings() {
 Result<void> LineControl::build() {
   if (auto made = make_rings(); !made) return made;
   neighbours_ = std::make_unique<pipelines::Neighbours>();
+  Change change;
   if (line_.macsec) {
     for (std::size_t port = 0; port < place_.outside.size(); ++port) {
       const config::SecY& config = line_.macsec->secys.at(port);
@@ -135,13 +142,9 @@ Result<void> LineControl::build() {
       config::SecY wanted = clone(config);
       line_.macsec->secys[port].tx.clear();  // install_secy() puts them back once they are in use
       line_.macsec->secys[port].rx.clear();
-      auto prepared = prepare_secy(port, std::move(wanted));
-      if (!prepared) return tl::unexpected(prepared.error());
-      if (auto installed = install_secy(port, std::move(*prepared)); !installed) return installed;
+      if (auto added = add_to(change, port, std::move(wanted)); !added) return added;
     }
   }
-  std::shared_ptr<const pipelines::Spd> spd;
-  std::shared_ptr<const pipelines::Gateway> gateway;
   if (line_.is_gateway()) {
     sad_ = std::make_unique<pipelines::Sad>(
         [publisher = &context_.publisher](std::shared_ptr<void> object) {
@@ -149,15 +152,14 @@ Result<void> LineControl::build() {
         });
     std::vector<config::EspSa> wanted;
     for (const config::EspSa& sa : line_.sas) wanted.push_back(clone(sa));
-    auto prepared = prepare(std::move(wanted));
-    if (!prepared) return tl::unexpected(prepared.error());
-    if (auto installed = install(std::move(*prepared)); !installed) return installed;
+    if (auto added = add_to(change, std::move(wanted)); !added) return added;
     auto built = build_spd(line_.policies);
     if (!built) return tl::unexpected(built.error());
-    spd = std::move(*built);
-    gateway = build_gateway(line_.gateway);
+    change.spd = std::move(*built);
   }
-  publish(std::move(spd), std::move(gateway), true);
+  auto spd = change.spd;
+  if (auto made = make(std::move(change)); !made) return made;
+  publish(std::move(spd), sad_ ? build_gateway(line_.gateway) : nullptr, true);
   return {};
 }
 
@@ -196,108 +198,149 @@ void LineControl::set_secure(bool secure) {
 
 // --- ESP ---------------------------------------------------------------------------------------
 
-LineControl::Sa* LineControl::find_sa(const std::string& name) {
+const LineControl::Sa* LineControl::find_sa(const std::string& name) const {
   const auto found = sas_.find(name);
   return found == sas_.end() ? nullptr : &found->second;
 }
 
-Result<std::vector<LineControl::Prepared>> LineControl::prepare(std::vector<config::EspSa> sas) {
-  std::vector<Prepared> all;
-  std::vector<NumberKeeper::Want> wants;
-  std::vector<std::size_t> outbound;
+LineControl::Sa* LineControl::find_sa(const std::string& name) {
+  return const_cast<Sa*>(std::as_const(*this).find_sa(name));
+}
+
+tl::unexpected<Error> LineControl::spi_in_use(const config::EspSa& sa) const {
+  return fail("SW-CTL-010",
+              fmt::format("{}.esp.sas.{}: SPI {} is in use", where(), sa.name, spi_text(sa.spi)),
+              "choose another SPI");
+}
+
+// Whether these may take their places beside the SAs that stay; `removed` do not.
+Result<void> LineControl::check_sas(const std::vector<config::EspSa>& sas,
+                                    const std::vector<std::string>& removed) const {
+  std::set<std::uint32_t> spis;
+  for (const config::EspSa& sa : sas) {
+    const Sa* const old = find_sa(sa.name);
+    if (old != nullptr && old->config.direction != sa.direction) {
+      return fail("SW-CTL-011",
+                  fmt::format("{}.esp.sas.{}: its direction cannot change", where(), sa.name),
+                  "add an SA with another name");
+    }
+    if (sa.direction != config::SaDirection::in) continue;
+    const bool taken = std::any_of(sas_.begin(), sas_.end(), [&](const auto& entry) {
+      return entry.second.inbound != nullptr && entry.second.config.spi == sa.spi &&
+             entry.first != sa.name &&
+             std::find(removed.begin(), removed.end(), entry.first) == removed.end();
+    });
+    if (!spis.insert(sa.spi).second || taken) return spi_in_use(sa);
+  }
+  return {};
+}
+
+Result<void> LineControl::add_to(Change& change, std::vector<config::EspSa> sas) {
+  if (auto checked = check_sas(sas, change.removed); !checked) return checked;
+  // Receive first: the peer may answer to a new SA at once.
+  std::stable_partition(sas.begin(), sas.end(), [](const config::EspSa& sa) {
+    return sa.direction == config::SaDirection::in;
+  });
   for (config::EspSa& config : sas) {
-    Prepared one;
+    Change::NewSa one;
     const std::string place = fmt::format("{}.esp.sas.{}", where(), config.name);
+    const auto wrong = [&place](const Error& error) {
+      return fail(error.id, place + ": " + error.message, error.remedy);
+    };
     const bool out = config.direction == config::SaDirection::out;
     crypto::KeyUse use;
     use.seal = out;
     use.open = !out;
     auto key = context_.engines.control_instance(line_.engine)
                    .make_key(config.algorithm, config.key.bytes, use);
-    if (!key) {
-      return fail(key.error().id, place + ": " + key.error().message, key.error().remedy);
-    }
+    if (!key) return wrong(key.error());
     one.sa.cookie = next_cookie_++;
     if (out) {
-      one.out = outbound_parameters(config);
-      one.out->cookie = one.sa.cookie;
-      one.out->key = std::move(*key);
+      auto parameters = outbound_parameters(config);
+      parameters.cookie = one.sa.cookie;
+      parameters.key = std::move(*key);
+      parameters.sn_limit = 0;  // until numbers are granted
+      auto made = sad_->make_outbound(std::move(parameters));
+      if (!made) return wrong(made.error());
+      one.out = std::move(*made);
       NumberKeeper::Want want;
+      want.what = place;
       want.space =
           NonceSpace::esp(config.algorithm, config.key.bytes.view(), config.salt.bytes.view());
       want.end = config.esn ? kEnd64 : kEnd32;
-      wants.push_back(std::move(want));
-      outbound.push_back(all.size());
+      one.number = change.wants.size();
+      change.wants.push_back(std::move(want));
     } else {
-      one.in = inbound_parameters(config);
-      one.in->cookie = one.sa.cookie;
-      one.in->key = std::move(*key);
+      auto parameters = inbound_parameters(config);
+      parameters.cookie = one.sa.cookie;
+      parameters.key = std::move(*key);
+      auto made = sad_->make_inbound(std::move(parameters));
+      if (!made) return wrong(made.error());
+      one.in = std::move(*made);
     }
+    change.done.push_back(
+        fmt::format("{}: {}", place, find_sa(config.name) != nullptr ? "replaced" : "added"));
     one.sa.config = std::move(config);
-    all.push_back(std::move(one));
+    change.sas.push_back(std::move(one));
   }
-  auto grants = context_.numbers.reserve(wants);
-  if (!grants) {
-    return fail(grants.error().id, where() + ".esp.sas: " + grants.error().message,
-                grants.error().remedy);
-  }
-  for (std::size_t i = 0; i < outbound.size(); ++i) {
-    Prepared& one = all[outbound[i]];
-    one.grant = (*grants)[i];
-    one.out->next_sn = crypto::SeqNo(one.grant.first);
-    one.out->sn_limit = one.grant.limit;
-    one.out->sn_low_water = one.grant.low;
-  }
-  for (const Prepared& one : all) {
-    if (auto good = one.out ? pipelines::Sad::check(*one.out) : pipelines::Sad::check(*one.in);
-        !good) {
-      return fail(
-          good.error().id,
-          fmt::format("{}.esp.sas.{}: {}", where(), one.sa.config.name, good.error().message),
-          good.error().remedy);
-    }
-  }
-  return all;
+  return {};
 }
 
-Result<void> LineControl::install(Prepared&& prepared) {
-  const std::string name = prepared.sa.config.name;
-  Sa* const old = find_sa(name);
-  Sa sa = std::move(prepared.sa);
-  sa.installed = Clock::now();
-  if (prepared.out) {
-    auto& slot = slots_[name];
-    if (slot == nullptr) slot = sad_->make_slot();
-    sa.slot = slot;
-    auto installed = sad_->install(*slot, std::move(*prepared.out));
-    if (!installed) return tl::unexpected(installed.error());
-    pipelines::OutboundSa* const out = *installed;
-    if (old != nullptr && old->numbers) context_.numbers.forget(*old->numbers);
-    // Valid until the SA is replaced or removed: both end the tracking first.
-    sa.numbers = context_.numbers.track(
-        prepared.grant, {[out] { return out->runtime.next_sn.load(std::memory_order_relaxed); },
-                         [out](std::uint64_t limit, std::uint64_t low) {
-                           pipelines::raise_limit(*out, limit, low);
-                         }});
+Result<void> LineControl::reserve(NumberKeeper& numbers, std::span<Change> changes) {
+  std::vector<NumberKeeper::Want> wants;
+  for (Change& change : changes) {
+    std::move(change.wants.begin(), change.wants.end(), std::back_inserter(wants));
+  }
+  auto grants = numbers.reserve(wants);
+  if (!grants) return tl::unexpected(grants.error());
+  auto next = grants->begin();
+  for (Change& change : changes) {
+    for (std::size_t i = 0; i < change.wants.size(); ++i) change.grants.push_back(*next++);
+    change.wants.clear();
+  }
+  return {};
+}
+
+Result<void> LineControl::make(Change change) {
+  if (auto reserved = reserve(context_.numbers, {&change, 1}); !reserved) return reserved;
+  commit(std::move(change));
+  return {};
+}
+
+void LineControl::install_sas(Change& change) {
+  for (Change::NewSa& fresh : change.sas) {
+    const std::string name = fresh.sa.config.name;
+    Sa* const old = find_sa(name);
+    Sa sa = std::move(fresh.sa);
+    sa.installed = Clock::now();
+    if (fresh.out) {
+      const NumberKeeper::Grant& grant = change.grants[fresh.number];
+      fresh.out->runtime.next_sn.store(grant.first, std::memory_order_relaxed);
+      pipelines::raise_limit(*fresh.out, grant.limit, grant.low);
+      auto& slot = slots_[name];
+      if (slot == nullptr) slot = sad_->make_slot();
+      sa.slot = slot;
+      pipelines::OutboundSa* const out = sad_->put(*slot, std::move(fresh.out));
+      if (old != nullptr && old->numbers) context_.numbers.forget(*old->numbers);
+      // Valid until the SA is replaced or removed: both end the tracking first.
+      sa.numbers = context_.numbers.track(
+          grant, {[out] { return out->runtime.next_sn.load(std::memory_order_relaxed); },
+                  [out](std::uint64_t limit, std::uint64_t low) {
+                    pipelines::raise_limit(*out, limit, low);
+                  }});
+    } else {
+      const std::uint32_t spi = sa.config.spi;
+      sa.inbound = sad_->put(std::move(fresh.in));
+      std::erase_if(lingering_, [spi](const Lingering& one) { return one.sa.config.spi == spi; });
+      if (old != nullptr && old->config.spi != spi) {
+        // What the peer sealed with the old SA is still on its way.
+        lingering_.push_back({std::move(*old), Clock::now() + kLinger});
+      }
+    }
     note_sa(sa.config);
     sas_.insert_or_assign(name, std::move(sa));
-    return {};
   }
-  const bool same_spi = old != nullptr && old->config.spi == sa.config.spi;
-  const std::uint32_t spi = sa.config.spi;
-  auto installed = sad_->find_inbound(spi) != nullptr
-                       ? sad_->replace_inbound(std::move(*prepared.in))
-                       : sad_->add_inbound(std::move(*prepared.in));
-  if (!installed) return tl::unexpected(installed.error());
-  std::erase_if(lingering_, [spi](const Lingering& one) { return one.sa.config.spi == spi; });
-  sa.inbound = *installed;
-  if (old != nullptr && !same_spi) {
-    // What the peer sealed with the old SA is still on its way.
-    lingering_.push_back({std::move(*old), Clock::now() + kLinger});
-  }
-  note_sa(sa.config);
-  sas_.insert_or_assign(name, std::move(sa));
-  return {};
+  if (!change.sas.empty()) follow_nat_t_ports();
 }
 
 // The running document says what runs.
@@ -314,84 +357,47 @@ void LineControl::retire_sa(Sa& sa) {
   if (sa.slot != nullptr) {
     if (sa.numbers) context_.numbers.forget(*sa.numbers);
     sad_->remove(*sa.slot);
-  } else {
+  } else if (sad_->find_inbound(sa.config.spi) == sa.inbound) {  // not under another name by now
     sad_->remove_inbound(crypto::Spi(sa.config.spi));
   }
 }
 
 Result<void> LineControl::add_sas(std::vector<config::EspSa> sas) {
-  if (!sad_) return fail("SW-CTL-013", where() + " has no esp stage");
   for (const config::EspSa& sa : sas) {
     if (find_sa(sa.name) != nullptr) {
       return fail("SW-CTL-010",
                   fmt::format("{}.esp.sas.{}: there is one already", where(), sa.name),
                   "use 'sa replace', or another name");
     }
-    if (sa.direction == config::SaDirection::in && sad_->find_inbound(sa.spi) != nullptr) {
-      return fail(
-          "SW-CTL-010",
-          fmt::format("{}.esp.sas.{}: SPI {} is in use", where(), sa.name, spi_text(sa.spi)),
-          "choose another SPI");
+    // A replaced SA that still decrypts is no reason to take its SPI from it.
+    if (sad_ && sa.direction == config::SaDirection::in && sad_->find_inbound(sa.spi) != nullptr) {
+      return spi_in_use(sa);
     }
   }
   return replace_sas(std::move(sas));
 }
 
-Result<std::vector<LineControl::Prepared>> LineControl::prepare_replacing(
-    std::vector<config::EspSa> sas) {
-  if (!sad_) return fail("SW-CTL-013", where() + " has no esp stage");
-  std::set<std::uint32_t> spis;
-  for (const config::EspSa& sa : sas) {
-    const Sa* const old = find_sa(sa.name);
-    if (old != nullptr && old->config.direction != sa.direction) {
-      return fail("SW-CTL-011",
-                  fmt::format("{}.esp.sas.{}: its direction cannot change", where(), sa.name),
-                  "add an SA with another name");
-    }
-    if (sa.direction != config::SaDirection::in) continue;
-    const bool own = (old != nullptr && old->config.spi == sa.spi) ||
-                     std::any_of(lingering_.begin(), lingering_.end(), [&sa](const Lingering& one) {
-                       return one.sa.config.spi == sa.spi;
-                     });
-    if (!spis.insert(sa.spi).second || (!own && sad_->find_inbound(sa.spi) != nullptr)) {
-      return fail(
-          "SW-CTL-010",
-          fmt::format("{}.esp.sas.{}: SPI {} is in use", where(), sa.name, spi_text(sa.spi)),
-          "choose another SPI");
-    }
-  }
-  // Receive first: the peer may answer to a new SA at once.
-  std::stable_partition(sas.begin(), sas.end(), [](const config::EspSa& sa) {
-    return sa.direction == config::SaDirection::in;
-  });
-  return prepare(std::move(sas));
-}
-
-Result<void> LineControl::install(std::vector<Prepared>&& prepared) {
-  for (Prepared& one : prepared) {
-    if (auto installed = install(std::move(one)); !installed) return installed;
-  }
-  follow_nat_t_ports();
-  return {};
-}
-
 Result<void> LineControl::replace_sas(std::vector<config::EspSa> sas) {
-  auto prepared = prepare_replacing(std::move(sas));
-  if (!prepared) return tl::unexpected(prepared.error());
-  return install(std::move(*prepared));
+  if (!sad_) return fail("SW-CTL-013", where() + " has no esp stage");
+  Change change;
+  if (auto added = add_to(change, std::move(sas)); !added) return added;
+  return make(std::move(change));
 }
 
 Result<void> LineControl::remove_sa(const std::string& name) {
-  Sa* const sa = find_sa(name);
-  if (sa == nullptr) {
+  if (find_sa(name) == nullptr) {
     return fail("SW-CTL-011", fmt::format("{}: no SA {}", where(), name),
                 "'sealwire show sa' lists them");
   }
-  retire_sa(*sa);
+  forget_sa(name);
+  return {};
+}
+
+void LineControl::forget_sa(const std::string& name) {
+  retire_sa(sas_.at(name));
   sas_.erase(name);
   std::erase_if(line_.sas, [&name](const config::EspSa& one) { return one.name == name; });
   follow_nat_t_ports();
-  return {};
 }
 
 Result<std::shared_ptr<const pipelines::Spd>> LineControl::build_spd(
@@ -511,69 +517,71 @@ Result<void> LineControl::set_policies(std::vector<config::Policy> policies) {
 
 // --- MACsec ------------------------------------------------------------------------------------
 
-Result<LineControl::PreparedSecy> LineControl::prepare_secy(std::size_t port, config::SecY wanted) {
+Result<void> LineControl::add_to(Change& change, std::size_t port, config::SecY wanted) {
   const config::Macsec& macsec = *line_.macsec;
   const config::SecY& current = macsec.secys.at(port);
-  const crypto::Sci own = secys_[port]->settings().sci;
+  pipelines::Secy& secy = *secys_[port];
+  const crypto::Sci own = secy.settings().sci;
   const std::string place = where() + ".macsec";
-  PreparedSecy prepared;
+  const auto wrong = [](const std::string& what, const Error& error) {
+    return fail(error.id, what + ": " + error.message, error.remedy);
+  };
+  Change::NewSecy fresh;
   const pipelines::CipherSuite suite = convert(macsec.suite);
   crypto::Engine& engine = context_.engines.control_instance(line_.engine);
-  const auto current_tx = [&current](std::uint8_t an) -> const config::MacsecSa* {
-    for (const config::MacsecSa& sa : current.tx) {
-      if (sa.an == an) return &sa;
-    }
-    return nullptr;
+  const auto holds = [](const std::vector<config::MacsecSa>& sas, const config::MacsecSa& sa) {
+    return std::any_of(sas.begin(), sas.end(), [&sa](const auto& x) { return same(x, sa); });
   };
-  std::vector<NumberKeeper::Want> wants;
   for (const config::MacsecSa& sa : wanted.tx) {
-    if (const auto* old = current_tx(sa.an); old != nullptr && same(*old, sa)) continue;
-    PreparedSecy::Tx tx;
+    if (holds(current.tx, sa)) continue;
+    const std::string what = fmt::format("{}.tx.sas.{}", place, sa.an);
     crypto::KeyUse use;
     use.open = false;
     auto key = engine.make_key(pipelines::algorithm_of(suite), sa.key.bytes, use);
-    if (!key) {
-      return fail(key.error().id,
-                  fmt::format("{}.tx.sas.{}: {}", place, sa.an, key.error().message),
-                  key.error().remedy);
-    }
-    tx.settings.an = crypto::An(sa.an);
-    tx.settings.suite = suite;
-    tx.settings.confidentiality = macsec.confidentiality;
-    tx.settings.confidentiality_offset = macsec.confidentiality_offset;
-    tx.settings.salt = xpn_salt(sa);
-    tx.settings.ssci = crypto::Ssci(sa.ssci);
-    tx.settings.key = std::move(*key);
+    if (!key) return wrong(what, key.error());
+    pipelines::TransmitSaSettings settings;
+    settings.an = crypto::An(sa.an);
+    settings.suite = suite;
+    settings.confidentiality = macsec.confidentiality;
+    settings.confidentiality_offset = macsec.confidentiality_offset;
+    settings.salt = xpn_salt(sa);
+    settings.ssci = crypto::Ssci(sa.ssci);
+    settings.key = std::move(*key);
+    auto made = secy.make_transmit_sa(std::move(settings));
+    if (!made) return wrong(what, made.error());
     NumberKeeper::Want want;
+    want.what = what;
     want.space = is_xpn(suite) ? NonceSpace::macsec_xpn(sa.key.bytes.view(), crypto::Ssci(sa.ssci),
                                                         sa.salt.bytes.view())
                                : NonceSpace::macsec(sa.key.bytes.view(), own);
     want.first = sa.next_pn;
     want.end = is_xpn(suite) ? kEnd64 : kEnd32;
-    wants.push_back(std::move(want));
-    prepared.tx.push_back(std::move(tx));
+    fresh.tx.push_back({std::move(*made), change.wants.size()});
+    change.wants.push_back(std::move(want));
   }
+  if (!wanted.tx.empty() && !has_an(wanted.tx, wanted.encoding_sa)) {
+    return fail("SW-SCY-015", fmt::format("{}.tx: no SA has AN {}", place, wanted.encoding_sa));
+  }
+  if (wanted.rx.size() > pipelines::Secy::kMaxReceiveScs) {
+    return fail("SW-SCY-021", fmt::format("{}.rx: {} channels, there is room for {}", place,
+                                          wanted.rx.size(), pipelines::Secy::kMaxReceiveScs));
+  }
+  std::set<std::uint64_t> scis{own.value()};
   for (const config::ReceiveChannel& channel : wanted.rx) {
-    PreparedSecy::Rx rx;
-    rx.sci = crypto::Sci(channel.sci);
+    if (!scis.insert(channel.sci).second) {
+      return fail("SW-SCY-020", fmt::format("{}.rx.{}: the SCI is in use", place, channel.name),
+                  "each channel of a link has an SCI of its own");
+    }
+    const auto old = std::find_if(current.rx.begin(), current.rx.end(),
+                                  [&channel](const auto& x) { return x.sci == channel.sci; });
     for (const config::MacsecSa& sa : channel.sas) {
-      const auto kept =
-          std::any_of(current.rx.begin(), current.rx.end(), [&](const config::ReceiveChannel& old) {
-            return old.sci == channel.sci &&
-                   std::any_of(old.sas.begin(), old.sas.end(),
-                               [&sa](const config::MacsecSa& x) { return same(x, sa); });
-          });
-      if (kept) continue;
-      pipelines::ReceiveSaSettings settings;
+      if (old != current.rx.end() && holds(old->sas, sa)) continue;
+      const std::string what = fmt::format("{}.rx.{}.sas.{}", place, channel.name, sa.an);
       crypto::KeyUse use;
       use.seal = false;
       auto key = engine.make_key(pipelines::algorithm_of(suite), sa.key.bytes, use);
-      if (!key) {
-        return fail(
-            key.error().id,
-            fmt::format("{}.rx.{}.sas.{}: {}", place, channel.name, sa.an, key.error().message),
-            key.error().remedy);
-      }
+      if (!key) return wrong(what, key.error());
+      pipelines::ReceiveSaSettings settings;
       settings.an = crypto::An(sa.an);
       settings.suite = suite;
       settings.confidentiality_offset = macsec.confidentiality_offset;
@@ -581,96 +589,79 @@ Result<LineControl::PreparedSecy> LineControl::prepare_secy(std::size_t port, co
       settings.ssci = crypto::Ssci(sa.ssci);
       settings.lowest_pn = crypto::Pn(sa.next_pn);
       settings.key = std::move(*key);
-      rx.sas.push_back(std::move(settings));
+      auto made = secy.make_receive_sa(crypto::Sci(channel.sci), std::move(settings));
+      if (!made) return wrong(what, made.error());
+      fresh.rx.push_back(std::move(*made));
     }
-    prepared.rx.push_back(std::move(rx));
   }
-  auto grants = context_.numbers.reserve(wants);
-  if (!grants) {
-    return fail(grants.error().id, fmt::format("{}.tx: {}", place, grants.error().message),
-                grants.error().remedy);
-  }
-  for (std::size_t i = 0; i < grants->size(); ++i) {
-    prepared.tx[i].grant = (*grants)[i];
-    prepared.tx[i].settings.next_pn = crypto::Pn((*grants)[i].first);
-    prepared.tx[i].settings.limit = (*grants)[i].limit;
-  }
-  prepared.config = std::move(wanted);
-  return prepared;
+  fresh.config = std::move(wanted);
+  change.done.push_back(
+      fmt::format("{}: static SAs of {} changed", place, place_.outside[port].name));
+  change.secys.insert_or_assign(port, std::move(fresh));
+  return {};
 }
 
-Result<void> LineControl::install_secy(std::size_t port, PreparedSecy&& prepared) {
+void LineControl::install_secy(std::size_t port, Change& change) {
+  Change::NewSecy& fresh = change.secys.at(port);
   pipelines::Secy& secy = *secys_[port];
   config::SecY& current = line_.macsec->secys.at(port);
   Publisher& publisher = context_.publisher;
-  const auto retire_tx = [&](crypto::An an) {
+  const auto forget_numbers = [&](crypto::An an) {
     const auto numbers = secy_numbers_.find({port, an.value()});
-    if (numbers != secy_numbers_.end()) {
-      context_.numbers.forget(numbers->second);
-      secy_numbers_.erase(numbers);
-    }
-    publisher.retire_unique(secy.retire_transmit_sa(an));
+    if (numbers == secy_numbers_.end()) return;
+    context_.numbers.forget(numbers->second);
+    secy_numbers_.erase(numbers);
   };
-  // Receive before transmit: the peer may use what it sees at once.
-  for (PreparedSecy::Rx& rx : prepared.rx) {
-    const bool known = std::any_of(current.rx.begin(), current.rx.end(),
-                                   [&rx](const auto& old) { return old.sci == rx.sci.value(); });
-    if (!known) {
-      if (auto made = secy.create_receive_sc(rx.sci); !made) return made;
+  // Receive before transmit: the peer may use what it sees at once. Channels that go make room for
+  // those that come.
+  for (const config::ReceiveChannel& old : current.rx) {
+    const auto wanted = std::find_if(fresh.config.rx.begin(), fresh.config.rx.end(),
+                                     [&old](const auto& rx) { return rx.sci == old.sci; });
+    if (wanted == fresh.config.rx.end()) {
+      publisher.retire(std::make_shared<pipelines::Secy::RetiredReceiveSc>(
+          secy.retire_receive_sc(crypto::Sci(old.sci))));
+      continue;
     }
-    for (pipelines::ReceiveSaSettings& sa : rx.sas) {
-      const crypto::An an = sa.an;
-      publisher.retire_unique(secy.retire_receive_sa(rx.sci, an));
-      if (auto installed = secy.install_receive_sa(rx.sci, std::move(sa)); !installed)
-        return installed;
-      if (auto enabled = secy.enable_receive(rx.sci, an, true); !enabled) return enabled;
+    for (const config::MacsecSa& sa : old.sas) {
+      if (!has_an(wanted->sas, sa.an)) {
+        publisher.retire_unique(secy.retire_receive_sa(crypto::Sci(old.sci), crypto::An(sa.an)));
+      }
     }
   }
-  for (PreparedSecy::Tx& tx : prepared.tx) {
-    const crypto::An an = tx.settings.an;
-    retire_tx(an);
-    if (auto installed = secy.install_transmit_sa(std::move(tx.settings)); !installed)
-      return installed;
+  for (const config::ReceiveChannel& channel : fresh.config.rx) {
+    const bool known = std::any_of(current.rx.begin(), current.rx.end(),
+                                   [&channel](const auto& old) { return old.sci == channel.sci; });
+    // add_to() has seen that there is room and that the SCI is free.
+    if (!known) RTE_VERIFY(secy.create_receive_sc(crypto::Sci(channel.sci)));
+  }
+  for (auto& sa : fresh.rx) publisher.retire_unique(secy.put_receive_sa(std::move(sa), true));
+  for (Change::NewSecy::Tx& tx : fresh.tx) {
+    const crypto::An an(tx.sa->an);
+    const NumberKeeper::Grant& grant = change.grants[tx.number];
+    tx.sa->next_pn.store(grant.first, std::memory_order_relaxed);
+    tx.sa->limit.store(grant.limit, std::memory_order_relaxed);
+    forget_numbers(an);
+    publisher.retire_unique(secy.put_transmit_sa(std::move(tx.sa), true));
     pipelines::Secy* const one = &secy;
     secy_numbers_[{port, an.value()}] = context_.numbers.track(
-        tx.grant,
+        grant,
         {[one, an] {
            const auto status = one->transmit_sa(an);
            return status ? status->next_pn : 0;
          },
          [one, an](std::uint64_t limit, std::uint64_t) { (void)one->set_limit(an, limit); }});
-    if (auto enabled = secy.enable_transmit(an, true); !enabled) return enabled;
   }
-  if (!prepared.config.tx.empty()) {
-    if (auto set = secy.set_encoding_sa(crypto::An(prepared.config.encoding_sa)); !set) return set;
+  if (!fresh.config.tx.empty()) {
+    RTE_VERIFY(secy.set_encoding_sa(crypto::An(fresh.config.encoding_sa)));
   }
-  // Now what is not wanted any more.
   for (const config::MacsecSa& old : current.tx) {
-    const bool kept = std::any_of(prepared.config.tx.begin(), prepared.config.tx.end(),
-                                  [&old](const auto& sa) { return sa.an == old.an; });
-    if (!kept) retire_tx(crypto::An(old.an));
+    if (has_an(fresh.config.tx, old.an)) continue;
+    forget_numbers(crypto::An(old.an));
+    publisher.retire_unique(secy.retire_transmit_sa(crypto::An(old.an)));
   }
-  for (const config::ReceiveChannel& old : current.rx) {
-    const auto wanted = std::find_if(prepared.config.rx.begin(), prepared.config.rx.end(),
-                                     [&old](const auto& rx) { return rx.sci == old.sci; });
-    if (wanted == prepared.config.rx.end()) {
-      auto retired = std::make_shared<pipelines::Secy::RetiredReceiveSc>(
-          secy.retire_receive_sc(crypto::Sci(old.sci)));
-      publisher.retire(std::move(retired));
-      continue;
-    }
-    for (const config::MacsecSa& sa : old.sas) {
-      const bool kept = std::any_of(wanted->sas.begin(), wanted->sas.end(),
-                                    [&sa](const auto& x) { return x.an == sa.an; });
-      if (!kept) {
-        publisher.retire_unique(secy.retire_receive_sa(crypto::Sci(old.sci), crypto::An(sa.an)));
-      }
-    }
-  }
-  current.tx = std::move(prepared.config.tx);
-  current.rx = std::move(prepared.config.rx);
-  current.encoding_sa = prepared.config.encoding_sa;
-  return {};
+  current.tx = std::move(fresh.config.tx);
+  current.rx = std::move(fresh.config.rx);
+  current.encoding_sa = fresh.config.encoding_sa;
 }
 
 Result<void> LineControl::set_secy(std::size_t port, config::SecY wanted) {
@@ -679,9 +670,9 @@ Result<void> LineControl::set_secy(std::size_t port, config::SecY wanted) {
     return fail("SW-CTL-015", where() + ".macsec: its SAs belong to MKA",
                 "change the key chain and reload");
   }
-  auto prepared = prepare_secy(port, std::move(wanted));
-  if (!prepared) return tl::unexpected(prepared.error());
-  return install_secy(port, std::move(*prepared));
+  Change change;
+  if (auto added = add_to(change, port, std::move(wanted)); !added) return added;
+  return make(std::move(change));
 }
 
 // --- reload ------------------------------------------------------------------------------------
@@ -717,92 +708,81 @@ std::vector<std::string> LineControl::needs_restart(const config::Line& wanted) 
   return all;
 }
 
-Result<std::unique_ptr<LineControl::Change>> LineControl::plan(config::Line wanted) {
+Result<LineControl::Change> LineControl::prepare(config::Line wanted) {
   if (const auto restart = needs_restart(wanted); !restart.empty()) {
     return fail("SW-CTL-020",
                 fmt::format("{} cannot change while running", fmt::join(restart, ", ")),
                 "restart sealwired");
   }
-  auto change = std::make_unique<Change>();
-  change->secys.resize(secys_.size());
-  for (std::size_t port = 0; port < secys_.size(); ++port) {
-    config::SecY& one = wanted.macsec->secys[port];
-    if (mka_of(*wanted.macsec, one) != nullptr || same(one, line_.macsec->secys[port])) continue;
-    auto prepared = prepare_secy(port, clone(one));
-    if (!prepared) return tl::unexpected(prepared.error());
-    change->secys[port] = std::move(*prepared);
-  }
+  Change change;
   for (const auto& [name, sa] : sas_) {
-    if (config::find(wanted.sas, name) == nullptr) change->removed.push_back(name);
+    if (config::find(wanted.sas, name) == nullptr) change.removed.push_back(name);
   }
   std::vector<config::EspSa> changed;
   for (config::EspSa& sa : wanted.sas) {
     const Sa* const old = find_sa(sa.name);
-    if (old != nullptr && same(old->config, sa)) continue;
-    change->done.push_back(
-        fmt::format("{}.esp.sas.{}: {}", where(), sa.name, old ? "replaced" : "added"));
-    changed.push_back(std::move(sa));
+    if (old == nullptr || !same(old->config, sa)) changed.push_back(std::move(sa));
   }
-  if (!changed.empty()) {
-    auto prepared = prepare_replacing(std::move(changed));
-    if (!prepared) return tl::unexpected(prepared.error());
-    change->sas = std::move(*prepared);
+  if (auto added = add_to(change, std::move(changed)); !added) return tl::unexpected(added.error());
+  for (std::size_t port = 0; port < secys_.size(); ++port) {
+    config::SecY& one = wanted.macsec->secys[port];
+    if (mka_of(*wanted.macsec, one) != nullptr || same(one, line_.macsec->secys[port])) continue;
+    if (auto added = add_to(change, port, clone(one)); !added) return tl::unexpected(added.error());
   }
-  if (sad_) {
-    change->policies = !same_policies(wanted.policies, line_.policies);
-    change->gateway = !same(wanted.gateway, line_.gateway);
-    if (change->policies || change->gateway) {
-      auto spd = build_spd(wanted.policies);
-      if (!spd) return tl::unexpected(spd.error());
-      change->spd = std::move(*spd);
+  if (sad_ && !same_policies(wanted.policies, line_.policies)) {
+    auto spd = build_spd(wanted.policies);
+    if (!spd) {
+      return fail(spd.error().id, where() + ".esp.policies: " + spd.error().message,
+                  spd.error().remedy);
     }
+    change.spd = std::move(*spd);
   }
-  change->wanted = std::move(wanted);
+  change.line = std::move(wanted);
   return change;
 }
 
-Result<void> LineControl::commit(Change& change, std::vector<std::string>& done) {
-  config::Line& wanted = change.wanted;
-  if (auto installed = install(std::move(change.sas)); !installed) return installed;
-  done.insert(done.end(), change.done.begin(), change.done.end());
-  for (std::size_t port = 0; port < secys_.size(); ++port) {
-    if (!change.secys[port]) continue;
-    if (auto installed = install_secy(port, std::move(*change.secys[port])); !installed)
-      return installed;
-    done.push_back(
-        fmt::format("{}.macsec: static SAs of {} changed", where(), place_.outside[port].name));
+std::vector<std::string> LineControl::commit(Change&& change) {
+  install_sas(change);
+  for (const auto& [port, secy] : change.secys) install_secy(port, change);
+  if (change.line) install_rest(change, std::move(*change.line));
+  for (const std::string& name : change.removed) {
+    forget_sa(name);
+    change.done.push_back(fmt::format("{}.esp.sas.{}: removed", where(), name));
   }
+  return std::move(change.done);
+}
+
+void LineControl::install_rest(Change& change, config::Line&& wanted) {
   if (line_.macsec) {
-    if (wanted.macsec->protect_frames != line_.macsec->protect_frames ||
-        wanted.macsec->validate_frames != line_.macsec->validate_frames) {
-      line_.macsec->protect_frames = wanted.macsec->protect_frames;
-      line_.macsec->validate_frames = wanted.macsec->validate_frames;
+    config::Macsec &now = *line_.macsec, &next = *wanted.macsec;
+    if (next.protect_frames != now.protect_frames || next.validate_frames != now.validate_frames) {
+      now.protect_frames = next.protect_frames;
+      now.validate_frames = next.validate_frames;
       for (auto& secy : secys_) {
-        secy->set_protect_frames(wanted.macsec->protect_frames);
-        secy->set_validate_frames(convert(wanted.macsec->validate_frames));
+        secy->set_protect_frames(next.protect_frames);
+        secy->set_validate_frames(convert(next.validate_frames));
       }
-      done.push_back(where() + ".macsec: protect-frames, validate-frames changed");
+      change.done.push_back(where() + ".macsec: protect-frames, validate-frames changed");
     }
-    line_.macsec->mka = std::move(wanted.macsec->mka);
+    now.mka = std::move(next.mka);
     for (std::size_t port = 0; port < secys_.size(); ++port) {
-      line_.macsec->secys[port].mka = std::move(wanted.macsec->secys[port].mka);
+      now.secys[port].mka = std::move(next.secys[port].mka);
     }
   }
   line_.cleartext = wanted.cleartext;
-  if (change.spd) {
-    publish(std::move(change.spd),
-            change.gateway ? build_gateway(wanted.gateway) : published_->gateway,
-            published_->snapshot.secure);
+  const bool gateway = sad_ && !same(wanted.gateway, line_.gateway);
+  if (!change.spd && !gateway) return;
+  publish(change.spd ? std::move(change.spd) : published_->spd,
+          gateway ? build_gateway(wanted.gateway) : published_->gateway,
+          published_->snapshot.secure);
+  if (!same_policies(wanted.policies, line_.policies)) {
     line_.policies = std::move(wanted.policies);
+    change.done.push_back(where() + ".esp.policies: changed");
+  }
+  if (gateway) {
     line_.gateway = std::move(wanted.gateway);
-    if (change.policies) done.push_back(where() + ".esp.policies: changed");
-    if (change.gateway) done.push_back(where() + ".gateway: changed");
+    change.done.push_back(where() + ".gateway: changed");
   }
-  for (const std::string& name : change.removed) {
-    if (auto gone = remove_sa(name); !gone) return gone;
-    done.push_back(fmt::format("{}.esp.sas.{}: removed", where(), name));
-  }
-  return {};
 }
 
 // --- time and events ---------------------------------------------------------------------------

@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -82,14 +83,19 @@ class LineControl {
   // ---- MACsec at run time: the static tx and rx of one SecY become those of `wanted`. ----
   Result<void> set_secy(std::size_t outside_port, config::SecY wanted);
 
-  // A reload of the line: the difference to `wanted`, in two steps, so that of several lines either
-  // all change or none. plan() does everything that can fail, and nothing of it is seen yet;
-  // refused (SW-CTL-020) when the line needs a restart. commit() tells `done` one sentence per
-  // change; an error of its own is a bug.
-  struct Change;
-  Result<std::unique_ptr<Change>> plan(config::Line wanted);
-  Result<void> commit(Change& change, std::vector<std::string>& done);
-  // What of `wanted` cannot be changed while running, as key paths; empty: plan() may be called.
+  // ---- A change in three steps: prepare() and reserve() can fail and change nothing, commit()
+  // cannot fail. So a change of several lines is made as a whole or not at all. ----
+
+  // What commit() puts in place: SAs with their keys, policies. Dropped, it leaves no trace.
+  class Change;
+  // The difference between the line and `wanted`. Refused (SW-CTL-020) when it needs a restart.
+  Result<Change> prepare(config::Line wanted);
+  // One durable write of the numbers that all of them need. Comes last, so that changes that are
+  // refused use up no numbers.
+  static Result<void> reserve(NumberKeeper& numbers, std::span<Change> changes);
+  // One sentence per change made.
+  std::vector<std::string> commit(Change&& change);
+  // What of `wanted` cannot be changed while running, as key paths; empty: prepare() may be called.
   std::vector<std::string> needs_restart(const config::Line& wanted) const;
 
   // Lifetimes by time, lingering inbound SAs, events of the SAD. `say` gets one line per event.
@@ -122,27 +128,6 @@ class LineControl {
     Clock::time_point installed{};
     bool soft_said = false;
   };
-  // An SA whose key is made and whose numbers are reserved, not yet installed.
-  struct Prepared {
-    Sa sa;
-    std::optional<pipelines::OutboundSaParameters> out{};
-    std::optional<pipelines::InboundSaParameters> in{};
-    NumberKeeper::Grant grant{};
-  };
-  // The same for MACsec.
-  struct PreparedSecy {
-    config::SecY config;
-    struct Tx {
-      pipelines::TransmitSaSettings settings;
-      NumberKeeper::Grant grant{};
-    };
-    std::vector<Tx> tx;
-    struct Rx {
-      crypto::Sci sci;
-      std::vector<pipelines::ReceiveSaSettings> sas;
-    };
-    std::vector<Rx> rx;
-  };
   struct Lingering {
     Sa sa;
     Clock::time_point until{};
@@ -151,10 +136,16 @@ class LineControl {
   LineControl(config::Line& line, Place place, LineContext context);
   Result<void> build();
   Result<void> make_rings();
-  Result<std::vector<Prepared>> prepare(std::vector<config::EspSa> sas);
-  Result<std::vector<Prepared>> prepare_replacing(std::vector<config::EspSa> sas);
-  Result<void> install(std::vector<Prepared>&& prepared);
-  Result<void> install(Prepared&& prepared);
+  Result<void> check_sas(const std::vector<config::EspSa>& sas,
+                         const std::vector<std::string>& removed) const;
+  Result<void> add_to(Change& change, std::vector<config::EspSa> sas);
+  Result<void> add_to(Change& change, std::size_t port, config::SecY wanted);
+  Result<void> make(Change change);  // reserve() and commit()
+  void install_sas(Change& change);
+  void install_secy(std::size_t port, Change& change);
+  void install_rest(Change& change, config::Line&& wanted);
+  void forget_sa(const std::string& name);
+  tl::unexpected<Error> spi_in_use(const config::EspSa& sa) const;
   void retire_sa(Sa& sa);
   void note_sa(const config::EspSa& sa);
   Result<std::shared_ptr<const pipelines::Spd>> build_spd(
@@ -164,9 +155,8 @@ class LineControl {
   void follow_nat_t_ports();
   void publish(std::shared_ptr<const pipelines::Spd> spd,
                std::shared_ptr<const pipelines::Gateway> gateway, bool secure);
-  Result<PreparedSecy> prepare_secy(std::size_t port, config::SecY wanted);
-  Result<void> install_secy(std::size_t port, PreparedSecy&& prepared);
   Sa* find_sa(const std::string& name);
+  const Sa* find_sa(const std::string& name) const;
   std::string where() const { return "lines." + line_.name; }
 
   config::Line& line_;
@@ -186,15 +176,32 @@ class LineControl {
   std::function<void(const pipelines::LineSnapshot&)> follow_;
 };
 
-// What plan() found and made.
-struct LineControl::Change {
-  config::Line wanted;
-  std::vector<std::optional<PreparedSecy>> secys;  // by outside port
-  std::vector<Prepared> sas;
-  std::vector<std::string> removed;
-  bool policies = false, gateway = false;     // are others
-  std::shared_ptr<const pipelines::Spd> spd;  // of the new policies
-  std::vector<std::string> done;              // a sentence for each of `sas`
+class LineControl::Change {
+  friend class LineControl;
+
+  struct NewSa {
+    Sa sa;
+    std::unique_ptr<pipelines::OutboundSa> out{};
+    std::unique_ptr<pipelines::InboundSa> in{};
+    std::size_t number = 0;  // of its grant, outbound
+  };
+  struct NewSecy {
+    config::SecY config;
+    struct Tx {
+      std::unique_ptr<pipelines::TransmitSa> sa;
+      std::size_t number = 0;
+    };
+    std::vector<Tx> tx;
+    std::vector<std::unique_ptr<pipelines::ReceiveSa>> rx;
+  };
+  std::vector<NewSa> sas;                     // in the order of installation
+  std::vector<std::string> removed;           // SAs
+  std::map<std::size_t, NewSecy> secys;       // by outside port
+  std::shared_ptr<const pipelines::Spd> spd;  // null: the policies stay
+  std::optional<config::Line> line;           // of prepare(): what needs no preparation is in it
+  std::vector<NumberKeeper::Want> wants;
+  std::vector<NumberKeeper::Grant> grants;  // one per want
+  std::vector<std::string> done;
 };
 
 }  // namespace sealwire::control

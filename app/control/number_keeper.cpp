@@ -22,6 +22,7 @@ std::uint64_t NumberKeeper::largest_block(std::uint64_t end) {
 
 Result<NumberKeeper::Grant> NumberKeeper::reserve(const Want& want) {
   std::vector<Want> wants(1);
+  wants[0].what = want.what;
   wants[0].space.key = want.space.key.clone();
   wants[0].space.fixed = want.space.fixed;
   wants[0].space.bound = want.space.bound;
@@ -42,7 +43,10 @@ Result<std::vector<NumberKeeper::Grant>> NumberKeeper::reserve(const std::vector
   std::vector<StateStore::Request> requests;
   for (const Want& want : wants) {
     const auto fingerprint = store_->identify(want.space);
-    if (!fingerprint) return tl::unexpected(fingerprint.error());
+    const auto refuse = [&want](const Error& e) {
+      return fail(e.id, want.what.empty() ? e.message : want.what + ": " + e.message, e.remedy);
+    };
+    if (!fingerprint) return refuse(fingerprint.error());
     Grant grant;
     grant.fingerprint = *fingerprint;
     grant.end = want.end;
@@ -53,7 +57,8 @@ Result<std::vector<NumberKeeper::Grant>> NumberKeeper::reserve(const std::vector
         grant.first = std::max(grant.first, earlier.limit);
     }
     if (grant.first >= want.end) {
-      return fail("SW-STA-007", "all numbers of this static key are used up", "replace the key");
+      return refuse(
+          {"SW-STA-007", "all numbers of this static key are used up", "replace the key"});
     }
     const std::uint64_t block = std::min(first_block(want.end), want.end - grant.first);
     grant.limit = grant.first + block;

@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "app/control/state_store.h"
@@ -24,6 +25,7 @@ class NumberKeeper {
   explicit NumberKeeper(StateStore* store) : store_(store) {}
 
   struct Want {
+    std::string what{};  // the SA's path, for errors
     NonceSpace space;
     std::uint64_t first = 1;  // configured first number
     std::uint64_t end = 0;    // exclusive end of the SA's number space

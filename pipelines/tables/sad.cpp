@@ -50,10 +50,6 @@ std::optional<Error> fault(const Parameters& p) {
   return std::nullopt;
 }
 
-Result<crypto::ReplayWindow> window_of(const InboundSaParameters& p) {
-  return crypto::ReplayWindow::create({p.replay_window, p.esn, crypto::SeqNo{0}});
-}
-
 void write_header_template(OutboundSa& sa, const OutboundSaParameters& p) {
   std::uint8_t* h = sa.header.data();
   std::uint8_t protocol = p.udp ? 17 : 50;
@@ -140,21 +136,10 @@ Sad::~Sad() {
 
 OutboundSlot* Sad::make_slot() { return &slots_.emplace_back(); }
 
-Result<void> Sad::check(const OutboundSaParameters& p) {
+Result<std::unique_ptr<OutboundSa>> Sad::make_outbound(OutboundSaParameters&& p) const {
   if (std::optional<Error> wrong = fault(p)) return tl::unexpected(std::move(*wrong));
   if (p.dscp && *p.dscp > 63) return fail("SW-SAD-005", "DSCP beyond 63", "use 0 to 63");
   if (p.next_sn.value() == 0) return fail("SW-SAD-006", "sequence number 0 is never sent", "");
-  return {};
-}
-
-Result<void> Sad::check(const InboundSaParameters& p) {
-  if (std::optional<Error> wrong = fault(p)) return tl::unexpected(std::move(*wrong));
-  if (auto window = window_of(p); !window) return tl::unexpected(std::move(window.error()));
-  return {};
-}
-
-Result<OutboundSa*> Sad::install(OutboundSlot& slot, OutboundSaParameters&& p) {
-  if (auto good = check(p); !good) return tl::unexpected(std::move(good.error()));
   const crypto::AlgorithmInfo& info = crypto::info(p.algorithm);
   auto sa = std::make_unique<OutboundSa>();
   sa->key = p.key.get();
@@ -184,11 +169,20 @@ Result<OutboundSa*> Sad::install(OutboundSlot& slot, OutboundSaParameters&& p) {
   sa->cookie = p.cookie;
   sa->runtime.next_sn = p.next_sn.value();
   sa->parameters = std::move(p);
+  return sa;
+}
 
+OutboundSa* Sad::put(OutboundSlot& slot, std::unique_ptr<OutboundSa> sa) {
   OutboundSa* fresh = sa.release();
   OutboundSa* old = slot.current.exchange(fresh, std::memory_order_acq_rel);
   if (old != nullptr) retire_(std::shared_ptr<OutboundSa>(old));
   return fresh;
+}
+
+Result<OutboundSa*> Sad::install(OutboundSlot& slot, OutboundSaParameters&& p) {
+  auto made = make_outbound(std::move(p));
+  if (!made) return tl::unexpected(std::move(made.error()));
+  return put(slot, std::move(*made));
 }
 
 bool Sad::remove(OutboundSlot& slot) {
@@ -204,31 +198,44 @@ void raise_limit(OutboundSa& sa, std::uint64_t sn_limit, std::uint64_t sn_low_wa
   sa.sn_limit.store(sa.esn ? sn_limit : std::min(sn_limit, kWithoutEsn), std::memory_order_release);
 }
 
-Result<InboundSa*> Sad::put(InboundSaParameters&& p, bool replace) {
+Result<std::unique_ptr<InboundSa>> Sad::make_inbound(InboundSaParameters&& p) const {
   if (std::optional<Error> wrong = fault(p)) return tl::unexpected(std::move(*wrong));
-  Entry* entry = find_entry(p.spi.value());
-  InboundSa* old = entry == nullptr ? nullptr : entry->sa.load(std::memory_order_relaxed);
-  if (old != nullptr && !replace)
-    return fail("SW-SAD-010", "inbound SPI " + std::to_string(p.spi.value()) + " is in use",
-                "remove the SA first, or choose another SPI");
-  Result<crypto::ReplayWindow> window = window_of(p);
+  Result<crypto::ReplayWindow> window =
+      crypto::ReplayWindow::create({p.replay_window, p.esn, crypto::SeqNo{0}});
   if (!window) return tl::unexpected(std::move(window.error()));
-  auto* sa = new InboundSa(std::move(p), std::move(*window));
+  auto sa = std::make_unique<InboundSa>(std::move(p), std::move(*window));
   sa->events = events_;
-  if (old != nullptr) {
-    entry->sa.store(sa, std::memory_order_release);
-    retire_(std::shared_ptr<InboundSa>(old));
-    return sa;
-  }
-  Table* table = table_.load(std::memory_order_relaxed);
-  if ((table->used + 1) * 2 > table->mask) grow();
-  link(*table_.load(std::memory_order_relaxed), sa);
-  ++inbound_count_;
   return sa;
 }
 
-Result<InboundSa*> Sad::add_inbound(InboundSaParameters&& p) { return put(std::move(p), false); }
-Result<InboundSa*> Sad::replace_inbound(InboundSaParameters&& p) { return put(std::move(p), true); }
+InboundSa* Sad::put(std::unique_ptr<InboundSa> sa) {
+  InboundSa* fresh = sa.release();
+  Entry* entry = find_entry(fresh->spi);
+  InboundSa* old = entry == nullptr ? nullptr : entry->sa.load(std::memory_order_relaxed);
+  if (old != nullptr) {
+    entry->sa.store(fresh, std::memory_order_release);
+    retire_(std::shared_ptr<InboundSa>(old));
+    return fresh;
+  }
+  Table* table = table_.load(std::memory_order_relaxed);
+  if ((table->used + 1) * 2 > table->mask) grow();
+  link(*table_.load(std::memory_order_relaxed), fresh);
+  ++inbound_count_;
+  return fresh;
+}
+
+Result<InboundSa*> Sad::add_inbound(InboundSaParameters&& p) {
+  if (find_inbound(p.spi.value()) != nullptr)
+    return fail("SW-SAD-010", "inbound SPI " + std::to_string(p.spi.value()) + " is in use",
+                "remove the SA first, or choose another SPI");
+  return replace_inbound(std::move(p));
+}
+
+Result<InboundSa*> Sad::replace_inbound(InboundSaParameters&& p) {
+  auto made = make_inbound(std::move(p));
+  if (!made) return tl::unexpected(std::move(made.error()));
+  return put(std::move(*made));
+}
 
 bool Sad::remove_inbound(crypto::Spi spi) {
   Entry* entry = find_entry(spi.value());

@@ -234,18 +234,22 @@ class Sad {
   /// are all that follow.
   OutboundSlot* make_slot();
 
-  /// What install(), add_inbound() and replace_inbound() would say, but for SPIs in use.
-  static Result<void> check(const OutboundSaParameters& parameters);
-  static Result<void> check(const InboundSaParameters& parameters);
+  /// Builds an SA for put(), which cannot fail. Errors SW-SAD-001.. (bad SPI, families differ, key
+  /// of another algorithm, ...).
+  Result<std::unique_ptr<OutboundSa>> make_outbound(OutboundSaParameters&& parameters) const;
+  Result<std::unique_ptr<InboundSa>> make_inbound(InboundSaParameters&& parameters) const;
+  /// Makes the SA the slot's current one in one step; the one before is retired.
+  OutboundSa* put(OutboundSlot& slot, std::unique_ptr<OutboundSa> sa);
+  /// The same for inbound: an SA with this SPI gives way in one step.
+  InboundSa* put(std::unique_ptr<InboundSa> sa);
 
-  /// Builds the SA and makes it the slot's current one in one step; the one before is retired.
-  /// Errors SW-SAD-001.. (bad SPI, families differ, key of another algorithm, ...) change nothing.
+  /// make_outbound() and put().
   Result<OutboundSa*> install(OutboundSlot& slot, OutboundSaParameters&& parameters);
   /// Empties the slot and retires its SA. False if there was none.
   bool remove(OutboundSlot& slot);
 
-  /// Adds an inbound SA. SW-SAD-010 if the SPI is in use: old and new SA of a rekey have different
-  /// SPIs.
+  /// make_inbound() and put(). SW-SAD-010 if the SPI is in use: old and new SA of a rekey have
+  /// different SPIs.
   Result<InboundSa*> add_inbound(InboundSaParameters&& parameters);
   /// The same, but an SA with this SPI gives way in one step.
   Result<InboundSa*> replace_inbound(InboundSaParameters&& parameters);
@@ -297,7 +301,6 @@ class Sad {
   static void link(Table& table, InboundSa* sa);
   void grow();
   Entry* find_entry(std::uint32_t spi);
-  Result<InboundSa*> put(InboundSaParameters&& parameters, bool replace);
 
   Retire retire_;
   std::atomic<Table*> table_;

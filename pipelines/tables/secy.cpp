@@ -74,14 +74,9 @@ void Secy::set_validate_frames(ValidateFrames how) {
   validate_frames_.store(how, std::memory_order_relaxed);
 }
 
-Result<void> Secy::install_transmit_sa(TransmitSaSettings s) {
-  auto& slot = transmit_sas_[s.an.value()];
-  if (slot) {
-    return fail("SW-SCY-010", "the association number has a transmit SA",
-                "retire it first, or use the next association number");
-  }
+Result<std::unique_ptr<TransmitSa>> Secy::make_transmit_sa(TransmitSaSettings s) const {
   if (auto ok = check_sa(s.suite, s.confidentiality_offset, s.ssci, s.next_pn, s.key.get()); !ok) {
-    return ok;
+    return tl::unexpected(ok.error());
   }
   const std::uint64_t end = end_of(s.suite);
   auto sa = std::make_unique<TransmitSa>();
@@ -99,8 +94,25 @@ Result<void> Secy::install_transmit_sa(TransmitSaSettings s) {
   sa->suite = s.suite;
   sa->next_pn.store(s.next_pn.value(), std::memory_order_relaxed);
   sa->limit.store(s.limit == 0 ? end : std::min(s.limit, end), std::memory_order_relaxed);
-  slot = std::move(sa);
-  enabled_[s.an.value()] = false;
+  return sa;
+}
+
+std::unique_ptr<TransmitSa> Secy::put_transmit_sa(std::unique_ptr<TransmitSa> sa, bool enabled) {
+  const std::uint8_t an = sa->an;
+  std::swap(transmit_sas_[an], sa);
+  enabled_[an] = enabled;
+  update_encoding();
+  return sa;
+}
+
+Result<void> Secy::install_transmit_sa(TransmitSaSettings s) {
+  if (transmit_sas_[s.an.value()]) {
+    return fail("SW-SCY-010", "the association number has a transmit SA",
+                "retire it first, or use the next association number");
+  }
+  auto sa = make_transmit_sa(std::move(s));
+  if (!sa) return tl::unexpected(sa.error());
+  put_transmit_sa(std::move(*sa), false);
   return {};
 }
 
@@ -197,18 +209,11 @@ void Secy::update_receive_scs() {
       std::memory_order_relaxed);
 }
 
-Result<void> Secy::install_receive_sa(crypto::Sci sci, ReceiveSaSettings s) {
-  auto* slot = slot_of(sci);
-  if (slot == nullptr) return fail("SW-SCY-022", "no such receive SC");
-  ReceiveSc* sc = slot->load(std::memory_order_relaxed);
-  auto& place = sc->sas[s.an.value()];
-  if (place.load(std::memory_order_relaxed) != nullptr) {
-    return fail("SW-SCY-010", "the association number has a receive SA",
-                "retire it first, or use the next association number");
-  }
+Result<std::unique_ptr<ReceiveSa>> Secy::make_receive_sa(crypto::Sci sci,
+                                                         ReceiveSaSettings s) const {
   if (auto ok = check_sa(s.suite, s.confidentiality_offset, s.ssci, s.lowest_pn, s.key.get());
       !ok) {
-    return ok;
+    return tl::unexpected(ok.error());
   }
   auto window = crypto::PnWindow::create({.xpn = is_xpn(s.suite),
                                           .replay_protect = settings_.replay_protect,
@@ -223,12 +228,30 @@ Result<void> Secy::install_receive_sa(crypto::Sci sci, ReceiveSaSettings s) {
   sa->sci = sci;
   sa->salt = s.salt;
   sa->ssci = s.ssci;
-  sa->sc = sc;
   sa->an = s.an.value();
   sa->offset = s.confidentiality_offset;
   sa->xpn = is_xpn(s.suite);
   sa->suite = s.suite;
-  place.store(sa.release(), std::memory_order_release);
+  return sa;
+}
+
+std::unique_ptr<ReceiveSa> Secy::put_receive_sa(std::unique_ptr<ReceiveSa> sa, bool in_use) {
+  sa->sc = find_receive_sc(sa->sci.value());
+  sa->in_use.store(in_use, std::memory_order_relaxed);
+  auto& place = sa->sc->sas[sa->an];
+  return std::unique_ptr<ReceiveSa>(place.exchange(sa.release(), std::memory_order_acq_rel));
+}
+
+Result<void> Secy::install_receive_sa(crypto::Sci sci, ReceiveSaSettings s) {
+  const ReceiveSc* sc = find_receive_sc(sci.value());
+  if (sc == nullptr) return fail("SW-SCY-022", "no such receive SC");
+  if (sc->sas[s.an.value()].load(std::memory_order_relaxed) != nullptr) {
+    return fail("SW-SCY-010", "the association number has a receive SA",
+                "retire it first, or use the next association number");
+  }
+  auto sa = make_receive_sa(sci, std::move(s));
+  if (!sa) return tl::unexpected(sa.error());
+  put_receive_sa(std::move(*sa), false);
   return {};
 }
 

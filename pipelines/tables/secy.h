@@ -202,9 +202,20 @@ class Secy {
   void set_protect_frames(bool on);
   void set_validate_frames(ValidateFrames how);
 
-  // Puts a transmit SA in an empty slot, not yet enabled. Never install a key a second time with a
-  // PN it has used. Errors: SW-SCY-010 slot taken, -011 offset not 0/30/50 or given with XPN, -012
-  // PN range, -013 key missing or of another algorithm, -014 XPN without SSCI.
+  // Makes an SA for put_*(), which cannot fail. Errors: SW-SCY-011 offset not 0/30/50 or given with
+  // XPN, -012 PN range, -013 key missing or of another algorithm, -014 XPN without SSCI; receiving
+  // those of the replay window too (SW-CRY-012..014).
+  Result<std::unique_ptr<TransmitSa>> make_transmit_sa(TransmitSaSettings settings) const;
+  Result<std::unique_ptr<ReceiveSa>> make_receive_sa(crypto::Sci sci,
+                                                     ReceiveSaSettings settings) const;
+  // Takes the place of the SA with this AN in one step, so that no frame finds none. Destroy what
+  // is returned after the grace period. The SC of a receive SA exists. Never put a key a second
+  // time with a PN it has used.
+  std::unique_ptr<TransmitSa> put_transmit_sa(std::unique_ptr<TransmitSa> sa, bool enabled);
+  std::unique_ptr<ReceiveSa> put_receive_sa(std::unique_ptr<ReceiveSa> sa, bool in_use);
+
+  // Makes a transmit SA and puts it in an empty slot, not yet enabled. Error besides those of
+  // making: SW-SCY-010 slot taken.
   Result<void> install_transmit_sa(TransmitSaSettings settings);
   // enableTransmit. Frames are sealed with the encoding SA if it is enabled; else they are dropped.
   Result<void> enable_transmit(crypto::An an, bool on);
@@ -224,8 +235,8 @@ class Secy {
   };
   RetiredReceiveSc retire_receive_sc(crypto::Sci sci);
 
-  // Puts a receive SA in an empty slot, not yet in use. Errors: SW-SCY-022 no such SC, else as for
-  // transmit, and those of the replay window (SW-CRY-012..014).
+  // Makes a receive SA and puts it in an empty slot, not yet in use. Errors besides those of
+  // making: SW-SCY-010 slot taken, -022 no such SC.
   Result<void> install_receive_sa(crypto::Sci sci, ReceiveSaSettings settings);
   Result<void> enable_receive(crypto::Sci sci, crypto::An an, bool on);
   // Raises lowestPN (MKA delay protection, XPN resynchronisation); takes effect with the next

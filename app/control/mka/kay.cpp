@@ -88,7 +88,7 @@ void Kay::shut_down() {
 
 // --- keys ---------------------------------------------------------------------------------------
 
-Result<void> Kay::set_keys(std::vector<KeySettings> keys, Time now) {
+Result<void> Kay::check_keys(const std::vector<KeySettings>& keys) {
   for (size_t i = 0; i < keys.size(); ++i) {
     if (keys[i].cak.size() != 16 && keys[i].cak.size() != 32) {
       return fail("SW-MKA-001",
@@ -103,6 +103,11 @@ Result<void> Kay::set_keys(std::vector<KeySettings> keys, Time now) {
       }
     }
   }
+  return {};
+}
+
+Result<void> Kay::set_keys(std::vector<KeySettings> keys, Time now) {
+  if (auto checked = check_keys(keys); !checked) return checked;
   for (const KeySettings& before : chain_) {
     const auto after = std::find_if(keys.begin(), keys.end(),
                                     [&](const auto& key) { return key.ckn == before.ckn; });

@@ -104,9 +104,10 @@ class Kay final : private CpActions {
   Kay& operator=(const Kay&) = delete;
 
   /// Replaces the key chain: unknown pairs are added, missing ones retired, lifetimes of the others
-  /// changed. Sessions of pairs that stay are not touched. Error SW-MKA-001 (CAK length),
-  /// SW-MKA-005 (a CKN given twice, or with another CAK).
+  /// changed. Sessions of pairs that stay are not touched. Fails as check_keys() does.
   Result<void> set_keys(std::vector<KeySettings> keys, Time now);
+  /// What set_keys() refuses. Error SW-MKA-001 (CAK length), SW-MKA-005 (a CKN given twice).
+  static Result<void> check_keys(const std::vector<KeySettings>& keys);
   Result<void> add_key(KeySettings key, Time now);
   /// Error SW-MKA-006 if there is no such CKN.
   Result<void> retire_key(const Ckn& ckn, Time now);

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <openssl/rand.h>
+#include <rte_debug.h>
 #include <rte_mbuf.h>
 #include <rte_ring.h>
 #include <spdlog/spdlog.h>
@@ -176,7 +177,7 @@ Result<std::unique_ptr<KayRunner>> KayRunner::create(LineControl& line, std::siz
   std::unique_ptr<KayRunner> runner(new KayRunner(line, outside_port, engines, publisher));
   const config::Macsec& macsec = *line.config().macsec;
   const config::Mka& mka = *config::mka_of(macsec, macsec.secys.at(outside_port));
-  auto chain = key_chain(mka, runner->where());
+  auto chain = runner->prepare_keys(mka);
   if (!chain) return tl::unexpected(chain.error());
   const mka::Time now = time_of(Clock::now());
   mka::Environment& environment = *runner;
@@ -185,9 +186,7 @@ Result<std::unique_ptr<KayRunner>> KayRunner::create(LineControl& line, std::siz
       std::make_unique<mka::Kay>(kay_settings(macsec, mka, line.secy(outside_port)->settings().sci,
                                               line.place().outside[outside_port].mac),
                                  runner->secy_, environment, events, now);
-  if (auto set = runner->kay_->set_keys(std::move(*chain), now); !set) {
-    return fail(set.error().id, runner->where() + ": " + set.error().message, set.error().remedy);
-  }
+  RTE_VERIFY(runner->kay_->set_keys(std::move(*chain), now));
   return runner;
 }
 
@@ -217,15 +216,21 @@ void KayRunner::tick(Clock::time_point now) {
   next_ = kay_->next_deadline(time);
 }
 
-Result<std::vector<std::string>> KayRunner::set_keys(const config::Mka& mka,
-                                                     Clock::time_point now) {
+Result<std::vector<mka::KeySettings>> KayRunner::prepare_keys(const config::Mka& mka) const {
   auto chain = key_chain(mka, where());
-  if (!chain) return tl::unexpected(chain.error());
+  if (!chain) return chain;
+  if (auto checked = mka::Kay::check_keys(*chain); !checked) {
+    return fail(checked.error().id, where() + ": " + checked.error().message,
+                checked.error().remedy);
+  }
+  return chain;
+}
+
+std::vector<std::string> KayRunner::set_keys(std::vector<mka::KeySettings> chain,
+                                             Clock::time_point now) {
   const auto before = kay_->keys();
   next_ = mka::Time{0};
-  if (auto set = kay_->set_keys(std::move(*chain), time_of(now)); !set) {
-    return fail(set.error().id, where() + ": " + set.error().message, set.error().remedy);
-  }
+  RTE_VERIFY(kay_->set_keys(std::move(chain), time_of(now)));  // prepare_keys() has checked it
   const auto after = kay_->keys();
   std::vector<std::string> done;
   const auto note = [&](const auto& from, const auto& in, const char* what) {

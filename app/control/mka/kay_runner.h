@@ -43,8 +43,10 @@ class KayRunner final : private mka::Environment, private mka::EventSink {
   /// All SAs go, the port is blocked. Before the workers end, so that nothing leaves after it.
   void shut_down();
 
-  /// The chain of the configuration after a reload; one sentence per key that came or went.
-  Result<std::vector<std::string>> set_keys(const config::Mka& mka, Clock::time_point now);
+  /// A reload in two steps: the chain that `mka` wants, which set_keys() cannot refuse, and taking
+  /// it over; one sentence per key that came or went.
+  Result<std::vector<mka::KeySettings>> prepare_keys(const config::Mka& mka) const;
+  std::vector<std::string> set_keys(std::vector<mka::KeySettings> chain, Clock::time_point now);
   Result<void> add_key(const config::MkaKey& key, bool fallback, Clock::time_point now);
   /// By name or by CKN in hexadecimal digits.
   Result<void> retire_key(const std::string& name, Clock::time_point now);
