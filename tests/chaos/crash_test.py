@@ -1,6 +1,9 @@
 #!/usr/bin/python3
 """Daemons killed, stopped and cut off while traffic flows: no number twice, nothing in clear, and it goes on after."""
 
+import ctypes
+import os
+import re
 import signal
 import sys
 import time
@@ -10,6 +13,30 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from sites import Pair, labs  # noqa: E402
 from traffic import Observer, Stream, assert_numbers_used_once  # noqa: E402
+
+
+class Halted:
+    """One worker's thread stopped by ptrace, while the process goes on."""
+
+    SEIZE, INTERRUPT, DETACH = 0x4206, 0x4207, 17
+
+    def __init__(self, pid, worker):
+        names = {int(task.name): (task / "comm").read_text().strip() for task in Path(f"/proc/{pid}/task").iterdir()}
+        self.thread = next(tid for tid, name in names.items() if re.fullmatch(rf".*worker-{worker + 1}", name))
+        self.libc = ctypes.CDLL(None, use_errno=True)
+
+    def ptrace(self, request):
+        if self.libc.ptrace(request, self.thread, None, None) != 0:
+            raise OSError(ctypes.get_errno(), f"ptrace {request:#x}")
+
+    def __enter__(self):
+        self.ptrace(self.SEIZE)
+        self.ptrace(self.INTERRUPT)
+        os.waitpid(self.thread, 0x40000000)  # __WALL
+        return self
+
+    def __exit__(self, *_):
+        self.ptrace(self.DETACH)
 
 
 class Crash(unittest.TestCase):
@@ -122,6 +149,40 @@ class Crash(unittest.TestCase):
         daemon.start()
         self.lab.wait_for_traffic()
         assert_numbers_used_once(self, observer.finish()["a"])
+
+    def test_06_a_worker_that_stands_still_is_seen_and_reorders_nothing(self):
+        lab, daemon = self.lab, self.lab.daemons["a"]
+        daemon.stop()
+        text = daemon.config.read_text()
+        daemon.config.write_text(text.replace("workers: 1", "workers: 2").replace(
+            "engine: auto", "engine: auto\n    workers: {mode: in-turn, egress: 2, ingress: 2}"))
+        self.assertIn("in-turn", daemon.config.read_text())
+        daemon.start()
+        lab.wait_for_traffic()
+        self.assertEqual(len(daemon.show("cores")["cores"]), 2)
+
+        def state():
+            return ([core["state"] for core in daemon.show("cores")["cores"]], daemon.show("lines")["lines"][0]["state"])
+
+        def disturb():
+            for worker in (0, 1):
+                with Halted(daemon.process.pid, worker):
+                    labs.wait_until(lambda: state()[1] == "STOPPED", 5, "the line is stopped")
+                    states = state()[0]
+                    self.assertEqual((states[worker], states[1 - worker]), ("STALLED", "running"))
+                    time.sleep(0.5)
+                labs.wait_until(lambda: state() == (["running"] * 2, "up"), 5, "it goes on")
+                lab.wait_for_traffic()
+
+        told, _ = self.under_traffic(disturb)
+        self.assertGreater(told["a"]["lost"], 0, "nothing passed a line that stood")
+        for worker in (0, 1):
+            self.assertRegex(daemon.output(), f"worker {worker} has not moved for 500 ms: its lines are stopped")
+            self.assertIn(f"worker {worker} moves again", daemon.output())
+        daemon.stop()
+        daemon.config.write_text(text)
+        daemon.start()
+        lab.wait_for_traffic()
 
 
 if __name__ == "__main__":
