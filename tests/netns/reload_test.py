@@ -143,6 +143,45 @@ class Reload(unittest.TestCase):
         said = [text for text in started.stderr.splitlines() if "control-core" in text]
         self.assertIn(said[0], checked.stdout)
 
+    def refused(self, text, **environment):
+        """Starts a daemon that must not run: its exit code and what it said."""
+        file = self.lab.folder / "d.yaml"
+        file.write_text(text.replace("{folder}", str(self.lab.folder)))
+        labs.run(labs.build_dir() / "sealwire", "state", "init", self.lab.folder / "d.state", check=False)
+        box = self.lab.namespace("box")
+        result = self.lab.enter(box, labs.build_dir() / "sealwired", "-c", file, check=False,
+                                env={**os.environ, **environment})
+        return result.returncode, result.stderr
+
+    def test_a_library_that_computes_wrong_is_found_before_anything_is_forwarded(self):
+        # OpenSSL with one bit of each tag changed on its way out.
+        source = self.lab.folder / "wrong.c"
+        source.write_text(r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+typedef int ctrl(void*, int, int, void*);
+int EVP_CIPHER_CTX_ctrl(void* context, int type, int argument, void* pointer) {
+  static ctrl* real;
+  if (!real) real = (ctrl*)dlsym(RTLD_NEXT, "EVP_CIPHER_CTX_ctrl");
+  int done = real(context, type, argument, pointer);
+  if (type == 0x10) *(unsigned char*)pointer ^= 1; /* EVP_CTRL_AEAD_GET_TAG */
+  return done;
+}
+""")
+        library = self.lab.folder / "wrong.so"
+        labs.run("cc", "-shared", "-fPIC", "-o", library, source, "-ldl")
+        text = config(line(1, sas_of(1)).replace("    gateway:", "    engine: openssl\n    gateway:"))
+        code, said = self.refused(text, LD_PRELOAD=str(library))
+        self.assertEqual(code, 1, said)
+        self.assertRegex(said, r"SW-CRY-040: lines\.gw1\.engine: .*openssl.*; nothing is forwarded")
+        self.assertNotIn("ready", said)
+
+    def test_a_crypto_device_that_does_nothing_is_refused(self):
+        text = config(line(1, sas_of(1)).replace("    gateway:", "    engine: \"cryptodev:crypto_null0\"\n    gateway:"))
+        code, said = self.refused(text)
+        self.assertEqual(code, 2, said)
+        self.assertRegex(said, r"SW-CFG-051: lines\.gw1\.engine: .*crypto_null")
+
     def test_sixteen_lines_need_no_setting_for_memory(self):
         lines = [line(number, {}, action="discard") for number in range(1, 17)]
         self.assertEqual(len(self.start(*lines).show("lines")["lines"]), 16)

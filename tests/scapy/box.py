@@ -157,7 +157,7 @@ ports:
     def _figures(self, folder):
         lines = {line.name: line for line in self.lines}
         for row in self._show(folder, "lines")["lines"]:
-            lines[row["name"]].flow = {way: row[way] for way in ("egress", "ingress")}
+            lines[row["name"]].flow = {what: row[what] for what in ("egress", "ingress", "engine")}
         for row in self._show(folder, "drops")["drops"]:
             lines[row["line"]].drops[row["direction"]][row["reason"]] = row["packets"]
         self.secys = {row["line"]: row for row in self._show(folder, "secy")["secys"]}
