@@ -201,6 +201,26 @@ std::string drops(const json& result) {
   return table.empty() ? "nothing was dropped\n" : table.text();
 }
 
+std::string neighbours(const json& result) {
+  Table table({"LINE", "PORT", "ADDRESS", "MAC", "STATE", ">AGE", ">HELD"});
+  for (const json& one : at(result, "neighbours")) {
+    table.add({text(one, "line"), text(one, "port"), text(one, "address"), text(one, "mac"),
+               text(one, "state"),
+               at(one, "age_seconds").is_null() ? "-" : count(one, "age_seconds") + " s",
+               count(one, "held")});
+  }
+  return table.empty() ? "no line has neighbours\n" : table.text();
+}
+
+std::string gateway(const json& result) {
+  std::string out;
+  for (const json& one : at(result, "gateways")) {
+    out += fmt::format("gateway line {}\n", text(one, "line"));
+    out += counters(at(one, "counters"), "  ");
+  }
+  return out.empty() ? "no line is a gateway\n" : out;
+}
+
 std::string cores(const json& result) {
   Table table({"THREAD", "CPU", "STATE", ">LOAD", ">BUSY CYCLES", ">LOOPS/S", ">SLEEPS/S", "RUNS"});
   for (const json& core : at(result, "cores")) {
@@ -227,9 +247,17 @@ struct View {
   const char* name;
   Renderer render;
 };
-constexpr View kViews[] = {{"lines", lines},   {"ports", ports}, {"sa", sa},
-                           {"secy", secy},     {"drops", drops}, {"cores", cores},
-                           {"crypto", crypto}, {"mka", mka},     {"keys", keys}};
+constexpr View kViews[] = {{"lines", lines},
+                           {"ports", ports},
+                           {"sa", sa},
+                           {"secy", secy},
+                           {"drops", drops},
+                           {"cores", cores},
+                           {"neighbours", neighbours},
+                           {"gateway", gateway},
+                           {"crypto", crypto},
+                           {"mka", mka},
+                           {"keys", keys}};
 
 }  // namespace
 

@@ -64,11 +64,6 @@ std::string string_of(const json& params, const char* key) {
   return found != params.end() && found->is_string() ? found->get<std::string>() : std::string();
 }
 
-std::uint64_t milliseconds(Clock::time_point now) {
-  return static_cast<std::uint64_t>(
-      std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch()).count());
-}
-
 std::unique_ptr<GatewaySlowPath> make_slow_path(LineControl& line) {
   if (!line.config().is_gateway()) return nullptr;
   SlowPathSettings settings;
@@ -188,8 +183,8 @@ Result<void> Appliance::build() {
     workers_.back()->publish(&lane_lists_[i]);
   }
   stalled_.assign(count, false);
-  figures_ = std::make_unique<Figures>(
-      FiguresSource{&lines_, &ports_, &workers_, &lane_views_, &engines_, rte_get_tsc_hz()});
+  figures_ = std::make_unique<Figures>(FiguresSource{&lines_, &ports_, &workers_, &lane_views_,
+                                                     &slow_paths_, &engines_, rte_get_tsc_hz()});
   return {};
 }
 
@@ -464,6 +459,8 @@ Result<json> Appliance::handle(ApiRequest& request, const Peer& peer) {
     if (method == "show.drops") {
       return figures_->drops(line, request.params.value("all", json(false)) == json(true));
     }
+    if (method == "show.neighbours") return figures_->neighbours(line);
+    if (method == "show.gateway") return figures_->gateways(line);
     if (method == "show.cores") return figures_->cores();
     if (method == "show.crypto") return figures_->crypto();
     if (method == "show.mka") return show_mka(request.params);

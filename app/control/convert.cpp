@@ -149,11 +149,13 @@ pipelines::InboundSaParameters inbound_parameters(const config::EspSa& sa) {
   return out;
 }
 
-std::string to_text(const config::IpAddress& address) {
+std::string to_text(const pipelines::IpAddress& address) {
   std::array<char, INET6_ADDRSTRLEN> text{};
   ::inet_ntop(address.v6 ? AF_INET6 : AF_INET, address.octets.data(), text.data(), text.size());
   return text.data();
 }
+
+std::string to_text(const config::IpAddress& address) { return to_text(convert(address)); }
 
 std::string mac_text(std::span<const std::uint8_t, 6> mac) {
   return fmt::format("{:02x}", fmt::join(mac, ":"));

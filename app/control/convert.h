@@ -31,6 +31,7 @@ pipelines::OutboundSaParameters outbound_parameters(const config::EspSa& sa);
 pipelines::InboundSaParameters inbound_parameters(const config::EspSa& sa);
 
 std::string to_text(const config::IpAddress& address);
+std::string to_text(const pipelines::IpAddress& address);
 std::string mac_text(std::span<const std::uint8_t, 6> mac);
 std::string sci_text(std::uint64_t sci);  // "02:00:00:00:01:02/1"
 std::string spi_text(std::uint32_t spi);  // "0x00001001"

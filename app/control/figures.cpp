@@ -29,6 +29,24 @@ const char* text(pipelines::Spread spread) {
   return "";
 }
 
+const char* text(NeighbourState state) {
+  switch (state) {
+    case NeighbourState::permanent:
+      return "permanent";
+    case NeighbourState::reachable:
+      return "reachable";
+    case NeighbourState::probe:
+      return "probe";
+    case NeighbourState::incomplete:
+      return "incomplete";
+    case NeighbourState::failed:
+      return "failed";
+    case NeighbourState::none:
+      return "none";
+  }
+  return "";
+}
+
 std::string worker_name(std::size_t worker) { return "worker-" + std::to_string(worker); }
 
 json octets_rate(double octets) { return octets * 8; }
@@ -370,6 +388,44 @@ json Figures::drops(const std::string& name, bool all_reasons) const {
     }
   }
   return {{"drops", std::move(all)}};
+}
+
+json Figures::neighbours(const std::string& name) const {
+  json all = json::array();
+  const std::uint64_t now = milliseconds(Clock::now());
+  for (std::size_t i = 0; i < source_.lines->size(); ++i) {
+    const LineControl& line = *(*source_.lines)[i];
+    const GatewaySlowPath* const slow = (*source_.slow_paths)[i].get();
+    if (slow == nullptr || !wanted(line, name)) continue;
+    for (const NeighbourStatus& one : slow->neighbours(now)) {
+      const bool inside = one.side == pipelines::Side::inside;
+      const auto& ports = inside ? line.place().inside : line.place().outside;
+      all.push_back({{"line", line.config().name},
+                     {"port", one.port < ports.size() ? ports[one.port].name : ""},
+                     {"side", inside ? "inside" : "outside"},
+                     {"address", to_text(one.address)},
+                     {"mac", one.mac ? json(mac_text(*one.mac)) : json(nullptr)},
+                     {"state", text(one.state)},
+                     {"age_seconds", one.age ? json(*one.age / 1000) : json(nullptr)},
+                     {"held", one.held}});
+    }
+  }
+  return {{"neighbours", std::move(all)}};
+}
+
+json Figures::gateways(const std::string& name) const {
+  json all = json::array();
+  for (std::size_t i = 0; i < source_.lines->size(); ++i) {
+    const LineControl& line = *(*source_.lines)[i];
+    const GatewaySlowPath* const slow = (*source_.slow_paths)[i].get();
+    if (slow == nullptr || !wanted(line, name)) continue;
+    json counters = json::object();
+    for (const auto& [key, counter] : kSlowPathCounterNames) {
+      counters[key] = slow->counters().*counter;
+    }
+    all.push_back({{"line", line.config().name}, {"counters", std::move(counters)}});
+  }
+  return {{"gateways", std::move(all)}};
 }
 
 json Figures::cores() const {

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "app/control/engines.h"
+#include "app/control/gateway/slow_path.h"
 #include "app/control/line_control.h"
 #include "app/control/port.h"
 #include "pipelines/worker.h"
@@ -32,6 +33,7 @@ struct FiguresSource {
   const std::vector<OpenPort>* ports = nullptr;
   const std::vector<std::unique_ptr<pipelines::Worker>>* workers = nullptr;
   const std::vector<LaneView>* lanes = nullptr;
+  const std::vector<std::unique_ptr<GatewaySlowPath>>* slow_paths = nullptr;  // by line
   const Engines* engines = nullptr;
   std::uint64_t tsc_hz = 1;
 };
@@ -51,6 +53,9 @@ class Figures {
   nlohmann::json sas(const std::string& line = {}, std::size_t limit = SIZE_MAX) const;
   nlohmann::json secys(const std::string& line = {}) const;
   nlohmann::json drops(const std::string& line = {}, bool all = false) const;
+  // Next hops of gateway lines, and what those did by themselves.
+  nlohmann::json neighbours(const std::string& line = {}) const;
+  nlohmann::json gateways(const std::string& line = {}) const;
   nlohmann::json cores() const;
   nlohmann::json crypto() const;
 

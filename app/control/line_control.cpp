@@ -463,6 +463,17 @@ std::shared_ptr<const pipelines::Gateway> LineControl::build_gateway(
     const auto [side, index] = find_port(route.port);
     routes.push_back({convert(route.destination), convert(route.via), side, index});
   }
+  // Those that the configuration names no more are asked for again like any other.
+  neighbours_->each([&](pipelines::Adjacency& entry) {
+    const bool named =
+        std::any_of(gateway.neighbours.begin(), gateway.neighbours.end(), [&](const auto& one) {
+          return find_port(one.port) == std::pair(entry.side, entry.port) &&
+                 convert(one.address) == entry.address;
+        });
+    if (named || !entry.permanent) return;
+    entry.permanent = false;
+    neighbours_->forget(entry);
+  });
   for (const config::Neighbour& neighbour : gateway.neighbours) {
     const auto [side, index] = find_port(neighbour.port);
     if (auto* entry = neighbours_->get(side, index, convert(neighbour.address))) {

@@ -29,6 +29,11 @@ struct rte_ring;
 namespace sealwire::control {
 
 using Clock = std::chrono::steady_clock;
+// The slow path's clock.
+inline std::uint64_t milliseconds(Clock::time_point now) {
+  return static_cast<std::uint64_t>(
+      std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch()).count());
+}
 
 // What every line shares. References outlive the lines.
 struct LineContext {

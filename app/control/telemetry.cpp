@@ -119,11 +119,13 @@ struct Command {
   const char* path;
   const char* help;
 };
-constexpr std::array<Command, 6> kCommands = {{
+constexpr std::array<Command, 8> kCommands = {{
     {"/sealwire/lines", "Names of the lines, or the figures of one. Parameter: line"},
     {"/sealwire/ports", "Names of the ports, or the figures of one. Parameter: port"},
     {"/sealwire/sas", "ESP SAs, or the figures of one. Parameter: line/name"},
     {"/sealwire/secys", "SecYs, or the figures of one. Parameter: line/port"},
+    {"/sealwire/neighbours", "Next hops, or what is known of one. Parameter: line/port/address"},
+    {"/sealwire/gateways", "Gateway lines, or what one did by itself. Parameter: line"},
     {"/sealwire/cores", "Worker threads, or the figures of one. Parameter: name"},
     {"/sealwire/drops", "Packets dropped, by line, direction and reason. No parameter"},
 }};
@@ -145,6 +147,9 @@ void Telemetry::update(const Figures& figures) {
   (*next)["/sealwire/ports"] = page_of(figures.ports()["ports"], {"name"});
   (*next)["/sealwire/sas"] = page_of(figures.sas({}, kMaxNames)["sas"], {"line", "name"});
   (*next)["/sealwire/secys"] = page_of(figures.secys()["secys"], {"line", "port"});
+  (*next)["/sealwire/neighbours"] =
+      page_of(figures.neighbours()["neighbours"], {"line", "port", "address"});
+  (*next)["/sealwire/gateways"] = page_of(figures.gateways()["gateways"], {"line"});
   (*next)["/sealwire/cores"] = page_of(figures.cores()["cores"], {"name"});
   Page& drops = (*next)["/sealwire/drops"];
   const json dropped = figures.drops({}, true);

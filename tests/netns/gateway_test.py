@@ -174,10 +174,30 @@ out.close()
             self.assertEqual(ask("/sealwire/sas,site-a/a-to-b")["algorithm"], "aes-gcm-256")
             self.assertIn("site-a/wan", ask("/sealwire/secys"))
             self.assertIsNone(ask("/sealwire/lines,nobody"))
+            self.assertIn("site-a/wan/192.0.2.2", ask("/sealwire/neighbours"))
+            self.assertEqual(ask("/sealwire/neighbours,site-a/wan/192.0.2.2")["state"], "reachable")
+            self.assertGreater(ask("/sealwire/gateways,site-a")["counters/resolved"], 0)
 
     def test_08_top_ends_by_itself(self):
         out = self.lab.daemons["a"].cli("top", "--count", "2", "--interval", "0.2").stdout
         self.assertEqual(out.count("THREAD"), 2)
+
+    def test_08_neighbours_and_what_the_gateway_did_by_itself(self):
+        lab, daemon = self.lab, self.lab.daemons["a"]
+        lab.enter(lab.hosts["a"], "ping", "-c", 1, "-W", 2, "10.1.0.1")
+        neighbours = {(n["port"], n["address"]): n for n in daemon.show("neighbours")["neighbours"]}
+        host = neighbours["lan", "10.1.0.2"]
+        link = json.loads(lab.enter(lab.hosts["a"], "ip", "-json", "link", "show", "eth0").stdout)
+        self.assertEqual(host["mac"], link[0]["address"])
+        self.assertIn(host["state"], ("reachable", "probe"))
+        self.assertEqual(host["side"], "inside")
+        ports = {port["name"]: port for port in lab.daemons["b"].show("ports")["ports"]}
+        self.assertEqual(neighbours["wan", "192.0.2.2"]["mac"], ports["wan"]["mac"])
+        counters = daemon.show("gateway")["gateways"][0]["counters"]
+        self.assertGreaterEqual(counters["echo_replies"], 1)
+        self.assertGreaterEqual(counters["arp_replies"], 1)
+        self.assertRegex(daemon.cli("show", "neighbours").stdout, r"wan +192\.0\.2\.2 +[0-9a-f:]{17} +reachable")
+        self.assertIn("echo_replies", daemon.cli("show", "gateway").stdout)
 
     def test_09_udp_encapsulation_on_a_port_that_the_sas_name(self):
         lab = self.lab

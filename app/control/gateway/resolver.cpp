@@ -354,4 +354,35 @@ void Resolver::tick(std::uint64_t now) {
   });
 }
 
+// What the table has, and what is asked for without being in it.
+std::vector<NeighbourStatus> Resolver::neighbours(std::uint64_t now) const {
+  std::map<Key, NeighbourStatus> all;
+  context_.settings.neighbours->each([&](Adjacency& entry) {
+    NeighbourStatus& one = all[{entry.side, entry.port, entry.address}];
+    one.state = NeighbourState::none;
+    const std::uint64_t link = entry.link.load(std::memory_order_relaxed);
+    if (link == 0) return;
+    one.state = entry.permanent ? NeighbourState::permanent : NeighbourState::reachable;
+    one.mac.emplace();
+    std::memcpy(one.mac->data(), &link, 6);
+    if (!entry.permanent) one.age = now - std::min(now, entry.updated);
+  });
+  for (const auto& [key, pending] : pending_) {
+    NeighbourStatus& one = all[key];
+    if (one.mac && one.state == NeighbourState::permanent) continue;  // became so while asked for
+    one.state = pending.asked > kAskTimes ? NeighbourState::failed
+                : one.mac                 ? NeighbourState::probe
+                                          : NeighbourState::incomplete;
+    one.held = pending.held.size();
+  }
+  std::vector<NeighbourStatus> list;
+  for (auto& [key, one] : all) {
+    one.side = key.side;
+    one.port = key.port;
+    one.address = key.address;
+    list.push_back(one);
+  }
+  return list;
+}
+
 }  // namespace sealwire::control::gateway

@@ -28,6 +28,7 @@ class Resolver {
   /// Tells the link about our addresses: gratuitous ARP, unsolicited advertisement.
   void announce();
   void tick(std::uint64_t now);
+  std::vector<NeighbourStatus> neighbours(std::uint64_t now) const;
 
  private:
   struct Key {

@@ -54,6 +54,10 @@ GatewaySlowPath::~GatewaySlowPath() = default;
 
 const SlowPathCounters& GatewaySlowPath::counters() const { return parts_->context.counters; }
 
+std::vector<NeighbourStatus> GatewaySlowPath::neighbours(std::uint64_t now) const {
+  return parts_->resolver.neighbours(now);
+}
+
 void GatewaySlowPath::update(const pipelines::LineSnapshot& line, std::uint64_t now) {
   parts_->context.line = &line;
   parts_->next_pointing = 0;

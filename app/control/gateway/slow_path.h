@@ -9,9 +9,13 @@
 #include <rte_mbuf.h>
 #include <rte_ring.h>
 
+#include <array>
 #include <cstdint>
 #include <functional>
+#include <iterator>
 #include <memory>
+#include <optional>
+#include <vector>
 
 #include "pipelines/line.h"
 #include "pipelines/mark.h"
@@ -33,6 +37,54 @@ struct SlowPathCounters {
   std::uint64_t ike = 0;      // given to the IKE handler
   std::uint64_t ignored = 0;  // nothing to do for it
   std::uint64_t inject_full = 0, no_buffer = 0;
+};
+
+/// The counters by the names that `show gateway` and the metrics give them.
+struct SlowPathCounterName {
+  const char* name;
+  std::uint64_t SlowPathCounters::*counter;
+};
+inline constexpr SlowPathCounterName kSlowPathCounterNames[] = {
+    {"arp_requests", &SlowPathCounters::arp_requests},
+    {"arp_replies", &SlowPathCounters::arp_replies},
+    {"nd_solicitations", &SlowPathCounters::nd_solicitations},
+    {"nd_advertisements", &SlowPathCounters::nd_advertisements},
+    {"resolved", &SlowPathCounters::resolved},
+    {"unresolved", &SlowPathCounters::unresolved},
+    {"held", &SlowPathCounters::held},
+    {"held_dropped", &SlowPathCounters::held_dropped},
+    {"echo_replies", &SlowPathCounters::echo_replies},
+    {"too_big", &SlowPathCounters::too_big},
+    {"time_exceeded", &SlowPathCounters::time_exceeded},
+    {"path_mtu_learnt", &SlowPathCounters::path_mtu_learnt},
+    {"rate_limited", &SlowPathCounters::rate_limited},
+    {"reassembled", &SlowPathCounters::reassembled},
+    {"fragmented", &SlowPathCounters::fragmented},
+    {"keepalives", &SlowPathCounters::keepalives},
+    {"ike", &SlowPathCounters::ike},
+    {"ignored", &SlowPathCounters::ignored},
+    {"inject_full", &SlowPathCounters::inject_full},
+    {"no_buffer", &SlowPathCounters::no_buffer},
+};
+static_assert(std::size(kSlowPathCounterNames) * sizeof(std::uint64_t) == sizeof(SlowPathCounters));
+
+/// Where the resolution of a neighbour stands, in the words of `ip neighbour`.
+enum class NeighbourState : std::uint8_t {
+  permanent,   ///< from the configuration
+  reachable,   ///< it has answered
+  probe,       ///< it has answered, and is asked again because that was long ago
+  incomplete,  ///< asked, no answer yet
+  failed,      ///< asked several times in vain; packets may start it anew in a few seconds
+  none,        ///< nothing has asked for it
+};
+struct NeighbourStatus {
+  pipelines::Side side{};
+  std::uint16_t port = 0;  ///< index into that side's ports
+  pipelines::IpAddress address;
+  NeighbourState state{};
+  std::optional<std::array<std::uint8_t, 6>> mac{};
+  std::optional<std::uint64_t> age{};  ///< milliseconds since its last answer
+  std::size_t held = 0;                ///< packets that wait for it
 };
 
 /// Where the slow path sends to, and what it works on. All outlive it.
@@ -66,6 +118,8 @@ class GatewaySlowPath {
   void tick(std::uint64_t now);
 
   const SlowPathCounters& counters() const;
+  /// All next hops of the line, resolved and not, ordered by side, port and address.
+  std::vector<NeighbourStatus> neighbours(std::uint64_t now) const;
 
  private:
   struct Parts;

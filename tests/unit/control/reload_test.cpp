@@ -31,6 +31,7 @@ struct Wanted {
   std::size_t channels = 1;           // receive channels of line w
   int mka_keys = 1;                   // of line m
   const char* inbound_name = "back";  // of line a
+  bool neighbour = true;              // line a has a static one
 };
 
 std::string gateway(const char* name, int number, int spi, int fill, const char* far,
@@ -65,6 +66,12 @@ std::string text_of(const Wanted& wanted) {
   }
   text += "lines:\n";
   text += gateway("a", 1, wanted.first_spi, 1, wanted.first_policy, wanted.inbound_name);
+  if (wanted.neighbour) {
+    const std::size_t place = text.find("    esp:");
+    text.insert(place, R"(      neighbours:
+        192.0.1.2: {mac: "02:00:00:00:07:01", port: a-out}
+)");
+  }
   text += gateway("b", 2, 0x1002, wanted.second_key, "10.3.0.0/16", "back");
   text += fmt::format(R"(  w:
     stages: [macsec]
@@ -266,6 +273,28 @@ TEST_F(ReloadTest, AnInboundSaMayBeRenamed) {
   EXPECT_EQ(sas[0]["state"], "in use");
   done(Wanted{}, {"lines.a.esp.sas.back: added", "lines.a.esp.policies: changed",
                   "lines.a.esp.sas.return: removed"});
+}
+
+// A static neighbour that the file names no more is one like any other.
+TEST_F(ReloadTest, AStaticNeighbourMayGo) {
+  const auto peer = [this] {
+    const json all = ask("show.neighbours");
+    for (const json& one : all["neighbours"]) {
+      if (one["line"] == "a" && one["address"] == "192.0.1.2") return one;
+    }
+    return json();
+  };
+  EXPECT_EQ(peer()["state"], "permanent");
+  EXPECT_EQ(peer()["mac"], "02:00:00:00:07:01");
+  EXPECT_EQ(peer()["port"], "a-out");
+  Wanted wanted;
+  wanted.neighbour = false;
+  done(wanted, {"lines.a.gateway: changed"});
+  EXPECT_EQ(peer()["state"], "incomplete");
+  EXPECT_EQ(peer()["mac"], json());
+  done(Wanted{}, {"lines.a.gateway: changed"});
+  EXPECT_EQ(peer()["state"], "permanent");
+  EXPECT_GE(ask("show.gateway")["gateways"][0]["counters"]["arp_requests"], 1);
 }
 
 // One line by itself: not the objects that its workers see are touched, whatever fails.

@@ -219,6 +219,58 @@ TEST_F(SlowPath, AsksThreeTimesThenGivesThePacketsUp) {
   EXPECT_EQ(slow->counters().unresolved, 1U);
 }
 
+// What `show neighbours` says of a next hop from the first packet for it on.
+TEST_F(SlowPath, TellsWhereTheResolutionOfANeighbourStands) {
+  const auto of = [this](const char* address) {
+    for (const NeighbourStatus& one : slow->neighbours(now)) {
+      if (one.address == ip(address)) return one;
+    }
+    ADD_FAILURE() << "no neighbour " << address;
+    return NeighbourStatus{};
+  };
+  const auto wait = [this](std::uint64_t time) {
+    for (const std::uint64_t end = now + time; now < end; slow->tick(now)) now += 500;
+    drain(to_inside);
+  };
+  Inner inner;
+  inner.source = "10.2.0.20";
+  inner.destination = "10.1.0.97";
+  take(pair.a.ingress_one(pair.b.egress_one(pair.b.from_inside(inner)).frame));
+  drain(to_inside);
+  NeighbourStatus seen = of("10.1.0.97");
+  EXPECT_EQ(seen.state, NeighbourState::incomplete);
+  EXPECT_EQ(seen.side, pipelines::Side::inside);
+  EXPECT_FALSE(seen.mac);
+  EXPECT_FALSE(seen.age);
+  EXPECT_EQ(seen.held, 1U);
+  wait(4000);
+  EXPECT_EQ(of("10.1.0.97").state, NeighbourState::failed);
+  EXPECT_EQ(of("10.1.0.97").held, 0U);
+
+  take(pair.a.egress_one(arp(1, "10.1.0.97", "10.1.0.1", true, false)));
+  drain(to_inside);
+  now += 1500;
+  seen = of("10.1.0.97");
+  EXPECT_EQ(seen.state, NeighbourState::reachable);
+  ASSERT_TRUE(seen.mac);
+  EXPECT_TRUE(std::equal(seen.mac->begin(), seen.mac->end(), host_mac));
+  EXPECT_EQ(seen.age, 1500U);
+  wait(59'000);  // asked again after a minute
+  EXPECT_EQ(of("10.1.0.97").state, NeighbourState::probe);
+  EXPECT_TRUE(of("10.1.0.97").mac);
+  wait(4000);
+  EXPECT_EQ(of("10.1.0.97").state, NeighbourState::failed);
+  EXPECT_FALSE(of("10.1.0.97").mac);
+  wait(6000);
+  EXPECT_EQ(of("10.1.0.97").state, NeighbourState::none);
+
+  auto* peer = pair.a.neighbours.get(pipelines::Side::outside, 0, ip("192.0.2.2"));
+  peer->permanent = true;
+  pair.a.neighbours.resolve(*peer, {2, 0, 0, 0, 0, 9});
+  EXPECT_EQ(of("192.0.2.2").state, NeighbourState::permanent);
+  EXPECT_FALSE(of("192.0.2.2").age);
+}
+
 TEST_F(SlowPath, AnArpPacketOfAStrangerTeachesNothing) {
   take(pair.a.ingress_one(arp(1, "192.0.2.66", "192.0.2.9", true, true)));  // not for us
   EXPECT_EQ(pair.a.neighbours.find(pipelines::Side::outside, 0, ip("192.0.2.66")), nullptr);
@@ -578,7 +630,9 @@ TEST_F(SlowPath, KeepsTheNatMappingAliveOnlyWhenIdle) {
 }
 
 TEST_F(SlowPath, IgnoresWhatHasNoMark) {
-  slow->take(mbuf_of(Octets(60)), now);
+  rte_mbuf* const m = mbuf_of(Octets(60));
+  std::memset(m->buf_addr, 0, rte_pktmbuf_headroom(m));  // the mark of an earlier use
+  slow->take(m, now);
   EXPECT_EQ(slow->counters().ignored, 1U);
 }
 
