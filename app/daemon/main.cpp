@@ -5,8 +5,6 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 #include <sys/epoll.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
@@ -27,6 +25,7 @@
 #include "app/daemon/eal.h"
 #include "app/daemon/pool_plan.h"
 #include "app/daemon/ports.h"
+#include "app/daemon/protection.h"
 #include "config/host.h"
 #include "config/version.h"
 
@@ -39,13 +38,6 @@ enum ExitCode : int { kOk = 0, kFailed = 1, kUsage = 2 };
 
 constexpr auto kFastTick = 1ms;  // while there is something for the control thread to do
 constexpr auto kSlowTick = 5ms;
-
-// Keys are in this process's memory: no core file, no reading by others of the same user.
-void protect_memory() {
-  ::prctl(PR_SET_DUMPABLE, 0);
-  const rlimit none{0, 0};
-  ::setrlimit(RLIMIT_CORE, &none);
-}
 
 void start_logging(config::LogLevel level) {
   auto sink = std::make_shared<spdlog::sinks::stderr_sink_mt>();
@@ -277,8 +269,9 @@ int run(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? kOk : kUsage;
   }
-  protect_memory();
+  const std::string unprotected = protect_memory();
   start_logging(config::LogLevel::info);
+  if (!unprotected.empty()) spdlog::warn("{}", unprotected);
   return serve(file);
 }
 
