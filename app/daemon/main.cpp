@@ -250,6 +250,7 @@ int serve(const std::string& file) {
           }
           appliance.reset();
         }
+        ports->close();  // its transmit rings may hold buffers of the lines
         for (rte_mempool* pool : *pools) rte_mempool_free(pool);
       }
     }

@@ -64,12 +64,16 @@ Result<Ports> Ports::open(const config::Document& document) {
 
 Ports::Ports(Ports&& other) noexcept : ports_(std::exchange(other.ports_, {})) {}
 
-Ports::~Ports() {
+Ports::~Ports() { close(); }
+
+void Ports::close() {
   for (const control::OpenPort& port : ports_) {
     rte_eth_dev_stop(port.id);
     rte_eth_dev_close(port.id);
-    rte_mempool_free(port.pool);
   }
+  // A transmit ring holds buffers of other ports until its port is closed.
+  for (const control::OpenPort& port : ports_) rte_mempool_free(port.pool);
+  ports_.clear();
 }
 
 Result<void> Ports::open_one(const config::Document& document, const config::Port& port) {

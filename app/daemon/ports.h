@@ -20,7 +20,9 @@ class Ports {
   Ports& operator=(Ports&&) = delete;
   Ports(const Ports&) = delete;
   Ports& operator=(const Ports&) = delete;
-  ~Ports();  // stops and closes; no worker may run any more
+  ~Ports();
+  // Stops and closes all, then frees their buffers; no worker may run any more.
+  void close();
 
   const std::vector<control::OpenPort>& all() const { return ports_; }
 
