@@ -72,6 +72,9 @@ const MapType& system_type() {
                  "Where packet number reservations are kept; made by `sealwire state init`.")
           .value("dpdk-telemetry", &System::dpdk_telemetry, scalar::boolean(),
                  "Serve the counters on DPDK's telemetry socket too.")
+          .value("metrics", &System::metrics, scalar::endpoint(),
+                 "Serve the counters to Prometheus over HTTP there, unencrypted and to everybody "
+                 "who gets there (`/metrics`); by default nowhere.")
           .value("log-level", &System::log_level,
                  scalar::choice<LogLevel>({{"trace", LogLevel::trace},
                                            {"debug", LogLevel::debug},

@@ -59,6 +59,7 @@ void compare_system(const System& a, const System& b, Diff& result) {
   note(a.api_socket == b.api_socket, "api-socket");
   note(a.state_directory == b.state_directory, "state-directory");
   note(a.dpdk_telemetry == b.dpdk_telemetry, "dpdk-telemetry");
+  note(a.metrics == b.metrics, "metrics");
   note(a.log_level == b.log_level, "log-level");
   note(a.eal_log == b.eal_log, "eal-log");
   note(a.eal_args == b.eal_args, "eal-args");

@@ -68,6 +68,13 @@ struct PortRange {
   auto operator<=>(const PortRange&) const = default;
 };
 
+// Where a server of ours listens.
+struct Endpoint {
+  IpAddress address;
+  std::uint16_t port = 0;
+  auto operator<=>(const Endpoint&) const = default;
+};
+
 // --- system ----------------------------------------------------------------------------------
 
 // Either so many cores (lcores empty) or exactly these.
@@ -90,7 +97,8 @@ struct System {
   Idle idle = Idle::automatic;
   std::string api_socket = "/run/sealwire/api.sock";
   std::string state_directory = "/var/lib/sealwire";
-  bool dpdk_telemetry = true;  // serve the counters on DPDK's telemetry socket too
+  bool dpdk_telemetry = true;         // serve the counters on DPDK's telemetry socket too
+  std::optional<Endpoint> metrics{};  // serve them to Prometheus there; unset: nowhere
   LogLevel log_level = LogLevel::info;
   bool eal_log = false;                 // let EAL's own messages through
   std::vector<std::string> eal_args{};  // appended to EAL's arguments as they are
@@ -99,7 +107,8 @@ struct System {
   bool operator==(const System& other) const {
     const auto all = [](const System& s) {
       return std::tie(s.workers, s.control_core, s.hugepages, s.memory, s.idle, s.api_socket,
-                      s.state_directory, s.dpdk_telemetry, s.log_level, s.eal_log, s.eal_args);
+                      s.state_directory, s.dpdk_telemetry, s.metrics, s.log_level, s.eal_log,
+                      s.eal_args);
     };
     return all(*this) == all(other);
   }

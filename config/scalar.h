@@ -154,6 +154,13 @@ inline Scalar<IpAddress> ip() {
       [](const IpAddress& v) { return to_string(v); });
 }
 
+inline Scalar<Endpoint> endpoint() {
+  return of_text<Endpoint>(
+      "IPv4 address:port", "an IPv4 address and a port such as 127.0.0.1:9464", "^[0-9.]+:[0-9]+$",
+      [](const std::string& t) { return parse_endpoint(t); },
+      [](const Endpoint& v) { return to_string(v); });
+}
+
 inline Scalar<Prefix> prefix() {
   return of_text<Prefix>(
       "prefix", "a prefix such as 10.1.0.0/16 or 2001:db8::/32", "^[0-9a-fA-F.:]+(/[0-9]+)?$",

@@ -149,6 +149,14 @@ std::optional<PortRange> parse_port_range(std::string_view text) {
   return PortRange{static_cast<std::uint16_t>(*first), static_cast<std::uint16_t>(*last)};
 }
 
+std::optional<Endpoint> parse_endpoint(std::string_view text) {
+  const std::size_t colon = std::min(text.find(':'), text.size());
+  const auto address = parse_ip(text.substr(0, colon));
+  const auto port = digits(text.substr(std::min(colon + 1, text.size())), 10);
+  if (!address || address->v6 || !port || *port == 0 || *port > 0xffff) return std::nullopt;
+  return Endpoint{*address, static_cast<std::uint16_t>(*port)};
+}
+
 std::optional<std::vector<std::uint8_t>> parse_hex(std::string_view text) {
   std::vector<std::uint8_t> octets;
   octets.reserve(text.size() / 2);
@@ -237,6 +245,10 @@ std::string sci_to_string(std::uint64_t sci) {
   for (std::size_t i = 0; i < 6; ++i)
     mac.octets[i] = static_cast<std::uint8_t>(sci >> (56 - 8 * i));
   return fmt::format("{}/{}", to_string(mac), sci & 0xffff);
+}
+
+std::string to_string(const Endpoint& endpoint) {
+  return to_string(endpoint.address) + ":" + std::to_string(endpoint.port);
 }
 
 std::string to_string(const PortRange& range) {

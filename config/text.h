@@ -27,6 +27,8 @@ std::optional<Prefix> parse_prefix(std::string_view text);
 std::optional<std::uint64_t> parse_sci(std::string_view text);
 // "80" or "8000-8080".
 std::optional<PortRange> parse_port_range(std::string_view text);
+// "127.0.0.1:9464": an IPv4 address and a port.
+std::optional<Endpoint> parse_endpoint(std::string_view text);
 // Octets as hexadecimal digits, also with ':' between octets.
 std::optional<std::vector<std::uint8_t>> parse_hex(std::string_view text);
 // RFC 3339: "2027-01-01T00:00:00Z" or with an offset "+01:00"; Unix seconds.
@@ -41,6 +43,7 @@ std::string to_string(const IpAddress& address);
 std::string to_string(const Prefix& prefix);
 std::string sci_to_string(std::uint64_t sci);
 std::string to_string(const PortRange& range);
+std::string to_string(const Endpoint& endpoint);
 
 // The prefix without host bits.
 Prefix network_of(const Prefix& prefix);

@@ -113,6 +113,7 @@ Result<std::unique_ptr<Appliance>> Appliance::create(Setup setup) {
 
 Appliance::~Appliance() {
   Telemetry::stop();
+  metrics_.reset();
   figures_.reset();
   workers_.clear();
   lanes_.clear();
@@ -189,6 +190,11 @@ Result<void> Appliance::build() {
 }
 
 Result<void> Appliance::start() {
+  if (document_.system.metrics) {
+    auto metrics = Metrics::serve(*document_.system.metrics);
+    if (!metrics) return tl::unexpected(metrics.error());
+    metrics_ = std::move(*metrics);
+  }
   for (std::size_t i = 0; i < workers_.size(); ++i) {
     const auto lcore = static_cast<unsigned>(i + 1);
     if (const int error = rte_eal_remote_launch(run_worker, workers_[i].get(), lcore); error != 0) {
@@ -307,6 +313,9 @@ bool Appliance::tick(Clock::time_point now) {
     next_second_ = now + 1s;
     figures_->sample(now);
     if (document_.system.dpdk_telemetry) Telemetry::update(*figures_);
+    if (metrics_) {
+      if (const auto mka = show_mka(json::object())) metrics_->update(*figures_, *mka);
+    }
   }
   return busy;
 }

@@ -12,6 +12,7 @@
 #include "app/control/figures.h"
 #include "app/control/gateway/slow_path.h"
 #include "app/control/line_control.h"
+#include "app/control/metrics.h"
 #include "app/control/mka/kay_runner.h"
 #include "app/control/number_keeper.h"
 #include "app/control/port.h"
@@ -97,6 +98,7 @@ class Appliance {
   std::vector<pipelines::LaneList> lane_lists_;
   std::vector<std::unique_ptr<pipelines::Worker>> workers_;
   std::unique_ptr<Figures> figures_;
+  std::unique_ptr<Metrics> metrics_;  // null unless system.metrics is set
   std::vector<bool> stalled_;
   bool running_ = false;
   Clock::time_point next_numbers_{}, next_second_{}, next_look_{};

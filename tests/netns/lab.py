@@ -6,6 +6,7 @@ manager. Nothing outside the namespaces made here is ever touched.
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -120,6 +121,12 @@ def stop(process, timeout=10):
     return process.returncode
 
 
+def documented_metrics():
+    """{name: kind} of docs/reference/metrics.md."""
+    text = (ROOT / "docs" / "reference" / "metrics.md").read_text()
+    return dict(re.findall(r"^\| `(sealwire_\w+)` \| (counter|gauge) \|", text, re.M))
+
+
 class Daemon:
     """A running sealwired and its command line."""
 
@@ -153,6 +160,22 @@ class Daemon:
     def show(self, what):
         """`sealwire show WHAT --json`, parsed."""
         return json.loads(self.cli("show", what, "--json").stdout)
+
+    def scrape(self, path="/metrics"):
+        """Its metrics, from within its namespace: {name: {labels as written: value}}, and what each is."""
+        text = self.lab.enter(self.namespace, "/usr/bin/python3", "-c",
+                              "import sys, urllib.request\n"
+                              "print(urllib.request.urlopen(sys.argv[1], timeout=10).read().decode())",
+                              f"http://127.0.0.1:9464{path}").stdout
+        values, kinds = {}, {}
+        for row in text.splitlines():
+            if row.startswith("# TYPE "):
+                _, _, name, kind = row.split()
+                kinds[name] = kind
+            elif row and not row.startswith("#"):
+                name, labels, value = re.fullmatch(r"(\w+)(?:{(.*)})? (\S+)", row).groups()
+                values.setdefault(name, {})[labels or ""] = float(value)
+        return values, kinds
 
     def output(self):
         return self.log.read_text(errors="replace") if self.log.exists() else ""

@@ -47,6 +47,7 @@ sealwire: 1
 lab: true
 system:
   workers: 1
+  metrics: 127.0.0.1:9464
   api-socket: {{folder}}/{site}.sock
   state-directory: {{folder}}/{site}.state
 ports:
@@ -173,6 +174,17 @@ class Mka(unittest.TestCase):
         for word in (a["sci"], b["sci"], "c001", "gcm-aes-xpn-256", "live peer"):
             self.assertIn(word, text)
         self.assertIn("one", self.lab.daemons["a"].cli("keys", "list").stdout)
+
+    def test_02_prometheus_gets_the_same(self):
+        time.sleep(1.2)  # the figures are a second old at most
+        values, kinds = self.lab.daemons["a"].scrape()
+        place = 'line="wire",port="out"'
+        self.assertEqual(values["sealwire_mka_secured"][place], 1)
+        self.assertEqual(values["sealwire_mka_live_peers"][place], 1)
+        self.assertEqual(values["sealwire_mka_saks_installed_total"][place], self.kay("a")["counters"]["saks_installed"])
+        documented = {name: kind for name, kind in labs.documented_metrics().items() if "_mka_" in name}
+        del documented["sealwire_mka_rejected_total"]  # nothing was rejected yet
+        self.assertEqual({name: kind for name, kind in kinds.items() if "_mka_" in name}, documented)
 
     def test_03_rekey_by_hand(self):
         before = self.transmitting("a")

@@ -182,6 +182,23 @@ int EVP_CIPHER_CTX_ctrl(void* context, int type, int argument, void* pointer) {
         self.assertEqual(code, 2, said)
         self.assertRegex(said, r"SW-CFG-051: lines\.gw1\.engine: .*crypto_null")
 
+    def test_metrics_on_a_port_that_is_taken(self):
+        metrics = "  metrics: 127.0.0.1:9464\n"
+        self.start(line(1, sas_of(1)), system=metrics)
+        values, _ = self.daemon.scrape()
+        self.assertEqual(values["sealwire_line_up"]['line="gw1"'], 1)
+        other = self.lab.folder / "other.yaml"
+        other.write_text(self.daemon.config.read_text().replace("/d.", "/o."))
+        labs.run(labs.build_dir() / "sealwire", "state", "init", self.lab.folder / "o.state")
+        second = self.lab.enter(self.daemon.namespace, labs.build_dir() / "sealwired", "-c", other, check=False)
+        self.assertEqual(second.returncode, 1)
+        self.assertIn("SW-CTL-031: system.metrics: cannot listen on 127.0.0.1:9464", second.stderr)
+        # A new start of the daemon is needed for another one.
+        self.write(line(1, sas_of(1)), system="")
+        result = self.daemon.cli("reload", check=False)
+        self.assertEqual(result.returncode, 4)
+        self.assertIn("metrics", result.stderr)
+
     def test_sixteen_lines_need_no_setting_for_memory(self):
         lines = [line(number, {}, action="discard") for number in range(1, 17)]
         self.assertEqual(len(self.start(*lines).show("lines")["lines"]), 16)

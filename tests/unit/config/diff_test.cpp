@@ -73,6 +73,7 @@ TEST(Diff, FindsEachChange) {
       {"mtu: 1500", "mtu: 1400", {}, {"port lan changed"}},
       {"workers: 1", "workers: 2", {}, {"system workers changed"}},
       {"idle: auto", "idle: spin", {}, {"system idle changed"}},
+      {"idle: auto", "idle: auto\n  metrics: 127.0.0.1:9464", {}, {"system metrics changed"}},
       {"engine: auto", "engine: openssl", {}, {"line site-a changed"}},
       {"  site-a:\n    stages",
        "  other:\n    stages",

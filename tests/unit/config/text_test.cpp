@@ -82,6 +82,15 @@ TEST(Text, Ranges) {
     EXPECT_FALSE(parse_port_range(bad)) << bad;
 }
 
+TEST(Text, Endpoints) {
+  EXPECT_EQ(to_string(*parse_endpoint("127.0.0.1:9464")), "127.0.0.1:9464");
+  EXPECT_EQ(parse_endpoint("192.0.2.1:65535")->port, 65535);
+  for (const char* bad :
+       {"", ":", "127.0.0.1", "127.0.0.1:", ":9464", "9464", "127.0.0.1:0", "127.0.0.1:65536",
+        "127.0.0.1:9464s", "127.0.0.1:9464,80", "::1:9464", "[::1]:9464", "localhost:9464"})
+    EXPECT_FALSE(parse_endpoint(bad)) << bad;
+}
+
 TEST(Text, Hex) {
   EXPECT_EQ(parse_hex("0aFF"), (std::vector<std::uint8_t>{0x0a, 0xff}));
   EXPECT_EQ(parse_hex("0a:ff"), (std::vector<std::uint8_t>{0x0a, 0xff}));
