@@ -14,6 +14,7 @@
 #include <thread>
 #include <utility>
 
+#include "app/control/privileges.h"
 #include "app/control/telemetry.h"
 #include "config/diff.h"
 #include "config/fragment.h"
@@ -32,6 +33,7 @@ constexpr auto kStallLimit = 500ms;
 constexpr auto kStopPatience = 5s;
 
 int run_worker(void* worker) {
+  drop_privileges();  // all that a packet takes is open by now
   static_cast<pipelines::Worker*>(worker)->run();
   return 0;
 }

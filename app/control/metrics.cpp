@@ -10,9 +10,11 @@
 #include <map>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
+#include "app/control/privileges.h"
 #include "config/text.h"
 #include "config/version.h"
 
@@ -300,12 +302,20 @@ Metrics::~Metrics() = default;
 
 Result<std::unique_ptr<Metrics>> Metrics::serve(const config::Endpoint& where) {
   const std::string address = config::to_string(where);
-  try {
-    return std::unique_ptr<Metrics>(new Metrics(std::make_unique<Parts>(address)));
-  } catch (const std::exception&) {  // it does not say why
+  std::unique_ptr<Parts> parts;
+  // The server's threads are made by one without rights.
+  std::thread([&parts, &address] {
+    drop_privileges();
+    try {
+      parts = std::make_unique<Parts>(address);
+    } catch (const std::exception&) {  // it does not say why
+    }
+  }).join();
+  if (!parts) {
     return fail("SW-CTL-031", fmt::format("system.metrics: cannot listen on {}", address),
-                "choose an address of this host and a port that is free");
+                "choose an address of this host and a port above 1023 that is free");
   }
+  return std::unique_ptr<Metrics>(new Metrics(std::move(parts)));
 }
 
 void Metrics::update(const Figures& figures, const json& mka) {

@@ -145,6 +145,7 @@ Result<EalPlan> plan_eal(const config::Document& document, const Host& host) {
   arguments = {"sealwired", "--file-prefix", plan.file_prefix};
 
   const auto devices = pci_devices(document);
+  plan.devices = !devices.empty() || !system.eal_args.empty();
   if (devices.empty()) arguments.emplace_back("--no-pci");
   for (const std::string& device : devices) {
     arguments.insert(arguments.end(), {"-a", device});

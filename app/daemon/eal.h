@@ -21,6 +21,7 @@ struct EalPlan {
   std::vector<std::string> arguments;  // argv[0] included
   std::string memory_note;             // one line for the log: hugepages or not, and how much
   std::string file_prefix;
+  bool devices = false;  // physical ones, or what system.eal-args may bring
 };
 
 inline constexpr std::uint64_t kOrdinaryPage = 4096, kHugepage = 2 << 20;  // octets

@@ -21,6 +21,7 @@
 #include "app/control/api_server.h"
 #include "app/control/appliance.h"
 #include "app/control/poller.h"
+#include "app/control/privileges.h"
 #include "app/control/state_store.h"
 #include "app/daemon/eal.h"
 #include "app/daemon/pool_plan.h"
@@ -210,6 +211,7 @@ int serve(const std::string& file) {
   if (!plan) return refuse(plan.error());
   spdlog::info("{}", plan->memory_note);
   if (system.dpdk_telemetry) spdlog::info("telemetry: dpdk-telemetry.py -f {}", plan->file_prefix);
+  control::limit_privileges(plan->devices);
   if (auto started = Eal::start(*plan, system.eal_log); !started) return refuse(started.error());
 
   int code = kOk;

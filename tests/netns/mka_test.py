@@ -36,7 +36,7 @@ def at(seconds):
 
 
 def mka_config(site, keys=("one",), extra="", suites="[gcm-aes-xpn-256, gcm-aes-128]", timers=SHORT_TIMERS,
-               spans=None, cleartext="", macsec="", caks=None):
+               spans=None, cleartext="", macsec="", caks=None, metrics=False):
     spans, caks = spans or {}, caks or CAKS
     chain = ""
     for key in keys:
@@ -47,7 +47,7 @@ sealwire: 1
 lab: true
 system:
   workers: 1
-  metrics: 127.0.0.1:9464
+{"  metrics: 127.0.0.1:9464" if metrics else ""}
   api-socket: {{folder}}/{site}.sock
   state-directory: {{folder}}/{site}.state
 ports:
@@ -115,7 +115,8 @@ class Mka(unittest.TestCase):
     def setUpClass(cls):
         cls.lab = TwoSites()
         try:
-            cls.lab.daemons = {site: cls.lab.daemon(cls.lab.boxes[site], site, mka_config(site)) for site in "ab"}
+            cls.lab.daemons = {site: cls.lab.daemon(cls.lab.boxes[site], site, mka_config(site, metrics=True))
+                               for site in "ab"}
         except BaseException:
             cls.lab.close()
             raise
@@ -139,7 +140,7 @@ class Mka(unittest.TestCase):
         labs.wait_until(same, timeout, f"session under {ckn or 'any CKN'}")
 
     def configure(self, site, **options):
-        self.lab.write(site, mka_config(site, **options))
+        self.lab.write(site, mka_config(site, metrics=True, **options))
         return self.lab.daemons[site].cli("reload").stdout
 
     def expect_lossless(self, results):

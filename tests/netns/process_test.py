@@ -48,6 +48,7 @@ class Process(unittest.TestCase):
         self.lab = labs.Lab("pr")
         self.addCleanup(self.lab.close)
         self.namespace = self.lab.namespace("box")
+        self.config = CONFIG
 
     def start(self, *prefix):
         """The daemon, its command line behind `prefix`; its directory in /proc."""
@@ -55,7 +56,7 @@ class Process(unittest.TestCase):
         if prefix:
             self.lab.spawn = lambda namespace, command, *rest, **more: spawn(
                 namespace, *(prefix if command == program else ()), command, *rest, **more)
-        self.daemon = self.lab.daemon(self.namespace, "d", CONFIG)
+        self.daemon = self.lab.daemon(self.namespace, "d", self.config)
         return Path("/proc") / str(self.daemon.process.pid)
 
     def test_every_page_that_can_hold_a_key_is_locked(self):
@@ -73,6 +74,34 @@ class Process(unittest.TestCase):
         self.assertEqual([name for name, flags in written.items() if "lo" not in flags], [])
         self.assertNotIn("memory may be swapped out", self.daemon.output())
         self.assertEqual(re.search(r"VmSwap:\s+(\d+)", (proc / "status").read_text())[1], "0")
+
+    def threads(self, proc):
+        """{name of the thread: [(its capabilities, whether it may gain some)]}"""
+        found = {}
+        for task in (proc / "task").iterdir():
+            status = (task / "status").read_text()
+            rights = [int(re.search(rf"^{name}:\s+(\w+)", status, re.M)[1], 16)
+                      for name in ("CapEff", "CapPrm", "CapInh", "CapAmb")]
+            stuck = re.search(r"^NoNewPrivs:\s+(\d)", status, re.M)[1]
+            found.setdefault((task / "comm").read_text().strip(), []).append((rights, stuck))
+        return found
+
+    def test_threads_that_read_what_strangers_send_have_no_rights(self):
+        self.config = CONFIG.replace("system:\n", "system:\n  metrics: 127.0.0.1:9464\n")
+        threads = self.threads(self.start())
+        for prefix in ("rte-worker-1", "civetweb"):
+            strangers = [one for name, all in threads.items() if name.startswith(prefix) for one in all]
+            self.assertTrue(strangers, (prefix, list(threads)))
+            for rights, _ in strangers:
+                self.assertEqual([one & ~(1 << 14) for one in rights], [0, 0, 0, 0], prefix)  # but ipc_lock
+
+    def test_no_thread_has_more_rights_than_ports_and_files_take(self):
+        # dac_override, net_admin, net_raw, ipc_lock
+        kept = 1 << 1 | 1 << 12 | 1 << 13 | 1 << 14
+        for name, all in self.threads(self.start()).items():
+            for rights, stuck in all:
+                self.assertEqual((rights[0] & ~kept, rights[1] & ~kept, rights[2], rights[3]), (0, 0, 0, 0), name)
+                self.assertEqual(stuck, "1", name)
 
     def test_there_is_no_core_file(self):
         proc = self.start()
