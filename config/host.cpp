@@ -46,8 +46,9 @@ class HostCheck {
 
   void cores(const Cores& cores, Position where, const Path& path) {
     for (const std::uint16_t lcore : cores.lcores) core(lcore, where, path);
+    // A mere number is of threads, and threads may share a core.
     if (cores.lcores.empty() && cores.count > facts_.lcores.size())
-      add(Rule::host_no_core, where, path,
+      add(Rule::shared_cores, where, path,
           fmt::format("{} cores are asked for, this host has {}", cores.count,
                       facts_.lcores.size()),
           available());
@@ -62,11 +63,13 @@ class HostCheck {
 
   void add(Rule rule, Position where, const Path& path, std::string message, std::string expected,
            std::string near = {}) {
-    mistakes_.push_back({file_, where.line, where.column, to_string(path), id_of(rule),
-                         std::move(message), std::move(expected), std::move(near)});
+    (is_warning(rule) ? warnings_ : mistakes_)
+        .push_back({file_, where.line, where.column, to_string(path), id_of(rule),
+                    std::move(message), std::move(expected), std::move(near)});
   }
 
   std::vector<Mistake> take() { return std::move(mistakes_); }
+  std::vector<Mistake> take_warnings() { return std::move(warnings_); }
 
  private:
   std::string available() const {
@@ -78,7 +81,7 @@ class HostCheck {
 
   const HostFacts& facts_;
   const std::string& file_;
-  std::vector<Mistake> mistakes_;
+  std::vector<Mistake> mistakes_, warnings_;
 };
 
 }  // namespace
@@ -100,7 +103,7 @@ HostFacts host_facts(const Document& document, const std::string& sys) {
 }
 
 std::vector<Mistake> check_host(const Document& document, const HostFacts& facts,
-                                const std::string& file) {
+                                const std::string& file, std::vector<Mistake>* warnings) {
   HostCheck host(facts, file);
   host.cores(document.system.workers, document.system.where, {"system", "workers"});
   if (document.system.control_core)
@@ -116,12 +119,17 @@ std::vector<Mistake> check_host(const Document& document, const HostFacts& facts
     host.add(Rule::host_directory, document.system.where, {"system", "state-directory"},
              fmt::format("group or others have access to {}", document.system.state_directory),
              "mode 0700");
+  if (warnings != nullptr) {
+    for (Mistake& warning : host.take_warnings()) warnings->push_back(std::move(warning));
+  }
   return host.take();
 }
 
 Loaded load_for_host(const std::string& path) {
   Loaded loaded = load_file(path);
-  if (loaded.ok()) loaded.mistakes = check_host(loaded.document, host_facts(loaded.document), path);
+  if (loaded.ok())
+    loaded.mistakes =
+        check_host(loaded.document, host_facts(loaded.document), path, &loaded.warnings);
   return loaded;
 }
 

@@ -23,10 +23,10 @@ struct HostFacts {
 // Reads /sys and the state directory's mode. `sys` is "/sys" but in tests.
 HostFacts host_facts(const Document& document, const std::string& sys = "/sys");
 
-// Adds what does not hold here, with positions of the file when they are known. A document with
-// mistakes is not to be checked.
+// What does not hold here, with positions of the file when they are known; what may be but hardly
+// is meant goes to `warnings`. A document with mistakes is not to be checked.
 std::vector<Mistake> check_host(const Document& document, const HostFacts& facts,
-                                const std::string& file);
+                                const std::string& file, std::vector<Mistake>* warnings = nullptr);
 
 // load_file(), and then the rules of this host: what the daemon starts with and reloads, and what
 // `check --host` says.

@@ -168,6 +168,7 @@ const std::vector<RuleText>& all_rules() {
       {no_confidentiality, "Traffic is encrypted, not only authenticated.",
        "Set confidentiality: true or choose a cipher."},
       {old_algorithm, "Algorithms are current (RFC 8221).", "Prefer AES-GCM."},
+      {shared_cores, "There is a core for every worker.", "Lower system.workers."},
   };
   return rules;
 }

@@ -115,6 +115,7 @@ enum class Rule : std::uint16_t {
   key_chain_gap = 208,
   no_confidentiality = 209,
   old_algorithm = 210,
+  shared_cores = 211,
 };
 
 struct RuleText {

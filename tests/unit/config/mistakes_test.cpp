@@ -576,7 +576,7 @@ TEST(MistakesBase, HasNone) {
 
 TEST(MistakesTable, EveryRuleHasATest) {
   std::set<Rule> tested{Rule::unreadable_file, Rule::host_no_core, Rule::host_no_device,
-                        Rule::host_directory};  // below, and in host_test
+                        Rule::host_directory, Rule::shared_cores};  // below, and in host_test
   for (const Case& c : cases()) tested.insert(c.rule);
   for (const RuleText& rule : all_rules())
     EXPECT_TRUE(tested.contains(rule.rule)) << id_of(rule.rule) << " " << rule.title;
