@@ -612,7 +612,10 @@ void check_esp_sa(const Line& line, const EspSa& sa, Report& report) {
   for (const char* key : {"replay-window", "selectors"})
     if (!in && report.given(path + "direction") && report.given(path + key))
       report.add(Rule::sa_fields, path + key, "this is for inbound SAs");
-  for (const char* key : {"dscp", "df", "ttl", "path-mtu"})
+  if (sa.next_sn == 0 || (!sa.esn && sa.next_sn > 0xffffffff))
+    report.add(Rule::next_pn, path + "next-sn", "there is no such sequence number",
+               sa.esn ? "1 to 2^64-1" : "1 to 2^32-1, more with esn");
+  for (const char* key : {"dscp", "df", "ttl", "path-mtu", "next-sn"})
     if (in && report.given(path + key))
       report.add(Rule::sa_fields, path + key, "this is for outbound SAs");
   if (sa.path_mtu != 0 && sa.path_mtu < (sa.source.v6 ? 1280 : 576))

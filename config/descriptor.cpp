@@ -467,6 +467,8 @@ const MapType& esp_sa_type() {
                      {{"copy", DfMode::copy}, {"set", DfMode::set}, {"clear", DfMode::clear}}),
                  "Outer Don't Fragment of IPv4.")
           .value("ttl", &EspSa::ttl, scalar::number<std::uint8_t>(1), "Outer TTL or hop limit.")
+          .value("next-sn", &EspSa::next_sn, scalar::number<std::uint64_t>(0),
+                 "Outbound: first sequence number sent; never one that was used before.")
           .value("path-mtu", &EspSa::path_mtu, scalar::number<std::uint16_t>(0, 9600),
                  "Largest outer packet on the path; 0 is the port's mtu.")
           .map("lifetime", &EspSa::lifetime, lifetime_type(), "Limits.")

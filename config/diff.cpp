@@ -109,11 +109,11 @@ bool same(const Port& a, const Port& b) {
 
 bool same(const EspSa& a, const EspSa& b) {
   return std::tie(a.name, a.direction, a.spi, a.algorithm, a.source, a.destination, a.esn,
-                  a.replay_window, a.udp, a.dscp, a.ecn, a.df, a.ttl, a.path_mtu, a.lifetime,
-                  a.selectors) == std::tie(b.name, b.direction, b.spi, b.algorithm, b.source,
-                                           b.destination, b.esn, b.replay_window, b.udp, b.dscp,
-                                           b.ecn, b.df, b.ttl, b.path_mtu, b.lifetime,
-                                           b.selectors) &&
+                  a.next_sn, a.replay_window, a.udp, a.dscp, a.ecn, a.df, a.ttl, a.path_mtu,
+                  a.lifetime, a.selectors) ==
+             std::tie(b.name, b.direction, b.spi, b.algorithm, b.source, b.destination, b.esn,
+                      b.next_sn, b.replay_window, b.udp, b.dscp, b.ecn, b.df, b.ttl, b.path_mtu,
+                      b.lifetime, b.selectors) &&
          same(a.key, b.key) && same(a.salt, b.salt);
 }
 
@@ -228,10 +228,10 @@ MkaKey clone(const MkaKey& key) {
 }
 
 EspSa clone(const EspSa& sa) {
-  return {sa.name,          sa.where,       sa.direction, sa.spi,         sa.algorithm,
-          clone(sa.key),    clone(sa.salt), sa.source,    sa.destination, sa.esn,
-          sa.replay_window, sa.udp,         sa.dscp,      sa.ecn,         sa.df,
-          sa.ttl,           sa.path_mtu,    sa.lifetime,  sa.selectors};
+  return {sa.name,       sa.where,         sa.direction, sa.spi,         sa.algorithm,
+          clone(sa.key), clone(sa.salt),   sa.source,    sa.destination, sa.esn,
+          sa.next_sn,    sa.replay_window, sa.udp,       sa.dscp,        sa.ecn,
+          sa.df,         sa.ttl,           sa.path_mtu,  sa.lifetime,    sa.selectors};
 }
 
 Mka clone(const Mka& mka) {

@@ -272,6 +272,7 @@ struct EspSa {
   IpAddress source;  // outer addresses, as on the wire
   IpAddress destination;
   bool esn = false;
+  std::uint64_t next_sn = 1;         // outbound: first sequence number used
   std::uint32_t replay_window = 64;  // inbound: 0 (off), 32..16384
   std::optional<UdpEncapsulation> udp{};
   std::optional<std::uint8_t> dscp{};  // outer DSCP 0..63; unset: copied from the inner packet

@@ -98,7 +98,10 @@ const std::vector<RuleText>& all_rules() {
        "Give each its own SCI."},
       {secys, "SecYs belong to the line's outside ports, one for each.",
        "Name each outside port under secys."},
-      {next_pn, "next-pn is at least 1 and fits the suite's packet number.", "Correct it."},
+      {next_pn,
+       "next-pn is at least 1 and fits the suite's packet number; so is next-sn, with esn or "
+       "without.",
+       "Correct it."},
       {offset_without_confidentiality, "A confidentiality offset needs confidentiality.",
        "Set the offset to 0 or confidentiality to true."},
       {sci_missing, "A SecY with static SAs says its sci.", "Write e.g. sci: 02:00:00:00:00:0a/1."},

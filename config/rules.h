@@ -66,7 +66,7 @@ enum class Rule : std::uint16_t {
   static_and_mka = 69,
   same_sci = 70,
   secys = 71,
-  next_pn = 72,
+  next_pn = 72,  // and an ESP SA's next-sn
   offset_without_confidentiality = 73,
   sci_missing = 74,
   bad_sci = 75,

@@ -267,6 +267,7 @@ Result<void> LineControl::add_to(Change& change, std::vector<config::EspSa> sas)
       want.what = place;
       want.space =
           NonceSpace::esp(config.algorithm, config.key.bytes.view(), config.salt.bytes.view());
+      want.first = config.next_sn;
       want.end = config.esn ? kEnd64 : kEnd32;
       one.number = change.wants.size();
       change.wants.push_back(std::move(want));

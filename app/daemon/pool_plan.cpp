@@ -22,6 +22,10 @@ std::uint16_t room_for(std::uint32_t mtu) {
 
 }  // namespace
 
+std::uint16_t frame_room(std::uint32_t mtu) {
+  return static_cast<std::uint16_t>(room_for(mtu) - kHeadroom);
+}
+
 std::uint64_t PoolPlan::octets(std::uint64_t page) const {
   // The pool's object header, the mbuf, and a cache line more that spreads buffers over channels.
   const std::uint64_t buffer = data_room + 64U + 128U + 64U;

@@ -15,6 +15,9 @@ struct PoolPlan {
   std::uint64_t octets(std::uint64_t page) const;
 };
 
+// Octets behind the headroom of a buffer for frames of `mtu`.
+std::uint16_t frame_room(std::uint32_t mtu);
+
 // Buffers for what one port receives: its rings, what workers hold, and what waits for the control
 // thread.
 PoolPlan pool_plan(const config::Document& document, const config::Port& port);

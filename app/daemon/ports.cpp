@@ -1,14 +1,19 @@
 #include "app/daemon/ports.h"
 
 #include <fmt/format.h>
+#include <net/if.h>
 #include <rte_bus.h>
 #include <rte_dev.h>
 #include <rte_errno.h>
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
 #include <spdlog/spdlog.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <utility>
 
@@ -28,9 +33,33 @@ std::string arguments_of(const config::Port& port, const std::string& given) {
       given.find("blocksz=") != std::string::npos || given.find("framecnt=") != std::string::npos) {
     return given;
   }
-  return given + (given.empty() ? "" : ",") +
-         (port.mtu > 1900 ? "blocksz=65536,framesz=16384,framecnt=1024"
-                          : "blocksz=65536,framesz=2048,framecnt=4096");
+  // The driver wants a buffer to hold a ring's frame without its header of 32 octets.
+  constexpr unsigned kBlock = 65536;
+  const unsigned frame = port.mtu > 1900 ? frame_room(port.mtu) + 32U : 2048U;
+  const unsigned frames = (port.mtu > 1900 ? 1024U : 4096U) / (kBlock / frame) * (kBlock / frame);
+  return fmt::format("{}{}blocksz={},framesz={},framecnt={}", given, given.empty() ? "" : ",",
+                     kBlock, frame, frames);
+}
+
+// The interface that an af_packet port stands for.
+std::string kernel_interface(const config::Port& port) {
+  constexpr std::string_view kKey = ",iface=";
+  const std::size_t at = port.device.find(kKey);
+  if (!port.device.starts_with("net_af_packet") || at == std::string::npos) return {};
+  const std::size_t begin = at + kKey.size();
+  return port.device.substr(begin, port.device.find(',', begin) - begin);
+}
+
+// The driver itself sets no more than 1500; longer frames the kernel would drop without a word.
+int set_kernel_mtu(const std::string& interface, std::uint16_t mtu) {
+  ifreq request{};
+  if (interface.size() >= sizeof request.ifr_name) return -ENODEV;
+  std::copy(interface.begin(), interface.end(), request.ifr_name);
+  request.ifr_mtu = mtu;
+  const int fd = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  const int error = fd < 0 || ::ioctl(fd, SIOCSIFMTU, &request) != 0 ? -errno : 0;
+  if (fd >= 0) ::close(fd);
+  return error;
 }
 
 // Queues of the line that the port is inside of: with workers in turn one each, so that RSS
@@ -112,9 +141,10 @@ Result<void> Ports::open_one(const config::Document& document, const config::Por
     rte_eth_dev_close(id);
     rte_mempool_free(open.pool);
   };
-  const auto refuse = [&](const char* what, int error, const char* remedy) {
+  const auto refuse = [&](const char* what, int error, std::string remedy) {
     Error problem{"SW-POR-002",
-                  fmt::format("{}: {}: {}{}", place, what, rte_strerror(-error), said()), remedy};
+                  fmt::format("{}: {}: {}{}", place, what, rte_strerror(-error), said()),
+                  std::move(remedy)};
     close();
     return tl::unexpected(std::move(problem));
   };
@@ -194,7 +224,11 @@ Result<void> Ports::open_one(const config::Document& document, const config::Por
   }
   if (const int error = rte_eth_dev_set_mtu(id, port.mtu); error != 0 && error != -ENOTSUP) {
     // Some virtual devices take frames of any length and only refuse to be told.
-    if (error == -EINVAL && !port.pci) {
+    if (const auto interface = kernel_interface(port); !interface.empty()) {
+      if (const int kernel = set_kernel_mtu(interface, port.mtu); kernel != 0)
+        return refuse("mtu cannot be set", kernel,
+                      fmt::format("ip link set {} mtu {}, or lower mtu", interface, port.mtu));
+    } else if (error == -EINVAL && !port.pci) {
       spdlog::debug("{}: the device does not take an MTU", place);
     } else {
       return refuse("mtu cannot be set", error, "lower mtu to what the device supports");

@@ -165,12 +165,14 @@ class Xfrm:
         self.place = place
 
     @staticmethod
-    def sa_command(source, destination, spi, algorithm, key, reqid=1, esn=False, window=32, encap=None, flags=()):
+    def sa_command(source, destination, spi, algorithm, key, reqid=1, esn=False, window=32, encap=None, flags=(), sent=0):
         """The words that add one ESP tunnel SA. `encap`: source and destination UDP port. Linux wants
-        a window with ESN in both directions."""
+        a window with ESN in both directions. `sent`: the last sequence number that counts as used."""
         words = [f"xfrm state add src {source} dst {destination} proto esp spi {spi} mode tunnel reqid {reqid}",
                  xfrm_algorithm(algorithm, key), f"replay-window {window}"]
         words += [f"flag {flag}" for flag in [*flags, *(["esn"] if esn else [])]]
+        if sent:
+            words.append(f"replay-oseq {sent:#x}")
         if encap:
             words.append(f"encap espinudp {encap[0]} {encap[1]} {source}")
         return " ".join(words)

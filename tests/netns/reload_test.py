@@ -199,6 +199,17 @@ int EVP_CIPHER_CTX_ctrl(void* context, int type, int argument, void* pointer) {
         self.assertEqual(result.returncode, 4)
         self.assertIn("metrics", result.stderr)
 
+    def test_an_af_packet_port_gives_its_interface_the_mtu(self):
+        lan, wan = (self.lab.namespace(name) for name in ("box", "far"))
+        self.lab.wire(lan, "in1", wan, "far")
+        for mtu in (1500, 1800, 1901, 9000, 9600):
+            with self.subTest(mtu):
+                text = config(line(1, sas_of(1)))
+                text = text.replace("device: net_null_in1", f"mtu: {mtu}, device: 'net_af_packet0,iface=in1'")
+                daemon = self.lab.daemon(lan, f"d{mtu}", text.replace("/d.", f"/d{mtu}."))
+                self.assertIn(f" mtu {mtu} ", labs.run("ip", "-n", lan, "link", "show", "in1").stdout)
+                self.assertEqual(daemon.stop(), 0)
+
     def test_sixteen_lines_need_no_setting_for_memory(self):
         lines = [line(number, {}, action="discard") for number in range(1, 17)]
         self.assertEqual(len(self.start(*lines).show("lines")["lines"]), 16)

@@ -36,6 +36,7 @@ class Tunnel:
     peer_sends_key: str = ""
     peer_receives_key: str = ""
     options: tuple = ()  # more settings of our outbound SA, as pairs
+    first: int = 1  # sequence number of both ends' outbound SA
 
 
 class Site:
@@ -62,7 +63,7 @@ class Site:
                 common["udp-encapsulation"] = {"source-port": 4500, "destination-port": 4500}
             sas[f"out{number}"] = {"direction": "out", "spi": 0x1000 + 2 * number, "key": out_key,
                                    "source": OURS[tunnel.outer], "destination": THEIRS[tunnel.outer], **common,
-                                   **dict(tunnel.options)}
+                                   **dict(tunnel.options), "next-sn": tunnel.first}
             sas[f"in{number}"] = {"direction": "in", "spi": 0x1001 + 2 * number, "key": in_key,
                                   "source": THEIRS[tunnel.outer], "destination": OURS[tunnel.outer],
                                   "replay-window": tunnel.window, **common}
@@ -98,7 +99,8 @@ class Site:
                 self.xfrm.sa_command(ours, theirs, 0x1000 + 2 * number, tunnel.algorithm,
                                      tunnel.peer_receives_key or out_key, flags=("af-unspec",), **common),
                 self.xfrm.sa_command(theirs, ours, 0x1001 + 2 * number, tunnel.algorithm,
-                                     tunnel.peer_sends_key or in_key, flags=("af-unspec",), **common),
+                                     tunnel.peer_sends_key or in_key, flags=("af-unspec",), sent=tunnel.first - 1,
+                                     **common),
                 *self.xfrm.policy_commands("out", prefix, LAN[tunnel.inner], theirs, ours, number + 1),
                 *self.xfrm.policy_commands("in", LAN[tunnel.inner], prefix, ours, theirs, number + 1)]
         self.guest.ip_batch(commands)
@@ -366,6 +368,20 @@ def fragmentation(bench):
         expect(struct.unpack_from("!H", frame, 20)[0] & 0x4000, wanted, f"outer DF for -M {option}")
 
 
+def esn_wrap(bench):
+    first = (1 << 32) - 200  # left of the end by more than the window: nobody guesses a high word of -1
+    tunnels = [Tunnel(algorithm, first=first) for algorithm in ("aes-gcm-128", "aes-cbc-128-hmac-sha256-128")]
+    site = Site(bench, tunnels)
+    for number in range(len(tunnels)):
+        site.first_reply(number)
+        address, _ = remote(number, 4)
+        for _ in range(6):
+            expect(site.box.ping(address, count=50), 50, "replies")
+        site.expect_same_counts(number)
+        expect(site.box.sas()[f"out{number}"]["next_sn"] > 1 << 32, True, "our numbers went beyond 2^32")
+    expect(site.box.drops(), {}, "our drops")
+
+
 def cases():
     found = [Case(f"esp-{tunnel.algorithm}", "esp", f"{tunnel.algorithm}, ESN, IPv4 in IPv4, both ways, every size",
                   lambda bench, n=number: algorithm(bench, n), shares="esp-algorithms")
@@ -384,6 +400,7 @@ def cases():
             lambda bench, w=window: replay(bench, w))
     add("wrong-key", "a wrong key is counted by either end, AEAD and HMAC", wrong_key)
     add("refused", "corrupted packets and an unknown SPI are refused and counted by both ends", refused)
+    add("esn-wrap", "ESN across 2^32, both ways, AEAD and HMAC", esn_wrap)
     for outer in (4, 6):
         add(f"udp-v{outer}", f"UDP encapsulation over IPv{outer}, both ways", lambda bench, o=outer: encapsulated(bench, o))
     add("traffic-class", "ECN and DSCP are copied to the outer header and back (RFC 6040)", traffic_class)
