@@ -197,6 +197,7 @@ Result<void> Appliance::start() {
     if (!metrics) return tl::unexpected(metrics.error());
     metrics_ = std::move(*metrics);
   }
+  running_ = true;  // from the first worker on: stop() ends those that a failure leaves behind
   for (std::size_t i = 0; i < workers_.size(); ++i) {
     const auto lcore = static_cast<unsigned>(i + 1);
     if (const int error = rte_eal_remote_launch(run_worker, workers_[i].get(), lcore); error != 0) {
@@ -207,7 +208,6 @@ Result<void> Appliance::start() {
   if (document_.system.dpdk_telemetry) {
     if (auto started = Telemetry::start(); !started) spdlog::warn("{}", started.error().message);
   }
-  running_ = true;
   const auto end = Clock::now() + kStopPatience;
   for (const auto& worker : workers_) {
     while (!worker->running()) {
