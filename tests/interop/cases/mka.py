@@ -77,30 +77,78 @@ def flapped(bench):
     expect(agreement.box.ping(PEER, count=10), 10, "replies after the link is back")
 
 
+def under_traffic(agreement, steps):
+    """Runs `steps` while echoes go to the guest; every one must come back. Returns how many were sent.
+
+    `steps` gets a function that waits until an echo sent from now on came back. The replies go to a file: a pipe that
+    nobody reads fills up and stops ping without a word."""
+    box = agreement.box
+    path = box.lab.folder / "echoes.log"
+    with path.open("w") as log:
+        traffic = subprocess.Popen(["ip", "netns", "exec", box.inside, "ping", "-n", "-i", "0.02", "-W", "5", PEER],
+                                   stdout=log)
+
+    def answered():
+        return {int(number) for number in re.findall(r"icmp_seq=(\d+) ttl", path.read_text())}
+
+    def flows():
+        last = max(answered(), default=0)
+        # Those on their way already do not count.
+        wait_for(lambda: max(answered(), default=0) > last + 10, "echoes go on", timeout=10)
+
+    try:
+        flows()
+        steps(flows)
+        traffic.send_signal(signal.SIGINT)
+        traffic.wait(timeout=20)
+    finally:
+        traffic.kill()
+        traffic.wait()
+    came = answered()
+    sent = max(came)  # what was under way when ping was stopped does not count
+    expect(sorted(set(range(1, sent + 1)) - came), [], f"echoes lost of {sent}")
+    return sent
+
+
 def rekeyed(bench, count):
     """SAKs renewed under traffic: every echo comes back."""
     agreement = Agreement(bench, 16, 32).up()
     before = len(agreement.kay.saks())
-    box = agreement.box
-    traffic = subprocess.Popen(["ip", "netns", "exec", box.inside, "ping", "-n", "-i", "0.02", "-W", "5", PEER],
-                               stdout=subprocess.PIPE, text=True)
-    try:
+
+    def steps(flows):
         for _ in range(count):
             known = agreement.kay.saks()
-            box.daemon.cli("rekey", "wire")
+            agreement.box.daemon.cli("rekey", "wire")
             agreement.kay.wait_for_new_sak(known, timeout=20)
             agreement.guest.check("sleep 3.5")  # the old SAK's retire time: a rekey may not overtake another
-        traffic.send_signal(signal.SIGINT)
-        output, _ = traffic.communicate(timeout=20)
-    finally:
-        traffic.kill()
-    answered = {int(number) for number in re.findall(r"icmp_seq=(\d+) ttl", output)}
-    sent = max(answered)  # what was under way when ping was stopped does not count
-    lost = sorted(set(range(1, sent + 1)) - answered)
+            flows()
+
+    sent = under_traffic(agreement, steps)
     expect(len(agreement.kay.saks()) - before, count, "SAKs agreed on")
-    expect(lost, [], f"echoes lost of {sent}")
-    expect(sent > 100, True, f"echoes sent ({sent})")
     return {"rekeys": count, "echoes": sent}
+
+
+def worn_out(bench, count):
+    """The PN reaches the threshold under traffic, again and again: each time the SAK is renewed."""
+    agreement = Agreement(bench, 16, 32, settings={"rekey": {"pn-threshold": 400}}).up()
+    before = len(agreement.kay.saks())
+
+    def steps(flows):
+        for _ in range(count):
+            agreement.kay.wait_for_new_sak(agreement.kay.saks(), timeout=40)
+            flows()
+
+    sent = under_traffic(agreement, steps)
+    return {"rekeys": len(agreement.kay.saks()) - before, "echoes": sent}
+
+
+def fallen_back(bench, our_priority, their_priority):
+    """We prefer a suite that wpa_supplicant has not; the session takes the one that both have."""
+    agreement = Agreement(bench, our_priority, their_priority,
+                          settings={"suites": ["gcm-aes-xpn-256", "gcm-aes-128"]}).up()
+    expect(agreement.box.ping(PEER, count=10), 10, "replies")
+    (secy,) = agreement.box.daemon.show("secy")["secys"]
+    expect("gcm-aes-128" in json.dumps(secy).lower(), True, "gcm-aes-128 is in use")
 
 
 def stranger(bench):
@@ -126,5 +174,11 @@ def cases():
         Case("mka-crashed", "mka", "wpa_supplicant is killed and starts again", lambda bench: restarted(bench, "KILL")),
         Case("mka-flapped", "mka", "the link is down for longer than the life time", flapped),
         Case("mka-rekeyed", "mka", "ten SAKs renewed under traffic, no echo lost", lambda bench: rekeyed(bench, 10)),
+        Case("mka-worn-out", "mka", "the PN reaches the threshold under traffic, SAKs renewed, no echo lost",
+             lambda bench: worn_out(bench, 3)),
+        Case("mka-fallback-server", "mka", "we prefer XPN-256; as key server we take GCM-128 for wpa_supplicant",
+             lambda bench: fallen_back(bench, 16, 32)),
+        Case("mka-fallback-client", "mka", "we prefer XPN-256; as client we take wpa_supplicant's GCM-128",
+             lambda bench: fallen_back(bench, 32, 16)),
         Case("mka-stranger", "mka", "a peer with another CAK of the same name gets no session", stranger)]
     return found
