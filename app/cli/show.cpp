@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <ctime>
+#include <set>
 
 #include "app/cli/table.h"
 
@@ -233,13 +234,37 @@ std::string cores(const json& result) {
   return table.text();
 }
 
+// What each candidate of the auto engine took, cycles per packet, and who does it.
+std::string crypto_plan(const json& plan) {
+  std::set<std::string> candidates;
+  for (const json& row : plan) {
+    for (const auto& [name, cycles] : at(row, "cycles").items()) candidates.insert(name);
+  }
+  if (candidates.empty()) return {};
+  std::vector<std::string> headings{"ALGORITHM", "DIRECTION", "SIZE", ">OCTETS"};
+  for (const std::string& name : candidates) headings.push_back(">" + name);
+  headings.emplace_back("CHOSEN");
+  Table table(std::move(headings));
+  for (const json& row : plan) {
+    std::vector<std::string> cells{text(row, "algorithm"), text(row, "direction"),
+                                   text(row, "size"), text(row, "octets")};
+    for (const std::string& name : candidates) {
+      const json& cycles = at(at(row, "cycles"), name.c_str());
+      cells.push_back(cycles.is_number() ? fmt::format("{:.0f}", cycles.get<double>()) : "-");
+    }
+    cells.push_back(text(row, "chosen"));
+    table.add(std::move(cells));
+  }
+  return "\nauto, measured at start, cycles per packet\n" + table.text();
+}
+
 std::string crypto(const json& result) {
   Table table({"ENGINE", "SELF-TEST", "LINES", "ALGORITHMS"});
   for (const json& engine : at(result, "engines")) {
     table.add({text(engine, "name"), text(engine, "self_test"), text(engine, "lines"),
                text(engine, "algorithms")});
   }
-  return table.text();
+  return table.text() + crypto_plan(at(result, "plan"));
 }
 
 using Renderer = std::string (*)(const json&);

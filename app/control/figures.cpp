@@ -4,6 +4,7 @@
 #include <rte_ethdev.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "app/control/convert.h"
 
@@ -47,6 +48,22 @@ const char* text(NeighbourState state) {
   return "";
 }
 
+const char* text(crypto::Direction direction) {
+  return direction == crypto::Direction::seal ? "seal" : "open";
+}
+
+const char* text(crypto::SizeClass size) {
+  switch (size) {
+    case crypto::SizeClass::small:
+      return "small";
+    case crypto::SizeClass::medium:
+      return "medium";
+    case crypto::SizeClass::large:
+      return "large";
+  }
+  return "";
+}
+
 std::string worker_name(std::size_t worker) { return "worker-" + std::to_string(worker); }
 
 json octets_rate(double octets) { return octets * 8; }
@@ -86,6 +103,26 @@ json receive_sa(const pipelines::ReceiveSaStatus& sa) {
 }
 
 }  // namespace
+
+json crypto_plan(const crypto::Measurement& measurement, std::uint64_t tsc_hz) {
+  json all = json::array();
+  for (const crypto::EngineCost& cost : measurement.costs) {
+    if (cost.chosen == crypto::EnginePlan::kNone) continue;
+    json cycles = json::object();
+    for (std::size_t i = 0; i < measurement.candidates.size(); ++i) {
+      if (cost.nanoseconds[i] == 0) continue;
+      cycles[measurement.candidates[i]] =
+          std::round(cost.nanoseconds[i] * static_cast<double>(tsc_hz) / 1e9);
+    }
+    all.push_back({{"algorithm", crypto::info(cost.algorithm).name},
+                   {"direction", text(cost.direction)},
+                   {"size", text(cost.size)},
+                   {"octets", crypto::typical_octets(cost.size)},
+                   {"cycles", std::move(cycles)},
+                   {"chosen", measurement.candidates[cost.chosen]}});
+  }
+  return all;
+}
 
 std::uint64_t Figures::Totals::dropped() const {
   std::uint64_t sum = 0;
@@ -479,7 +516,8 @@ json Figures::crypto() const {
                    {"lines", std::move(lines)},
                    {"algorithms", engine.algorithms}});
   }
-  return {{"engines", std::move(all)}};
+  return {{"engines", std::move(all)},
+          {"plan", crypto_plan(crypto::auto_measurement(), source_.tsc_hz)}};
 }
 
 }  // namespace sealwire::control

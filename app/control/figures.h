@@ -15,6 +15,7 @@
 #include "app/control/gateway/slow_path.h"
 #include "app/control/line_control.h"
 #include "app/control/port.h"
+#include "crypto/engines/measure.h"
 #include "pipelines/worker.h"
 
 namespace sealwire::control {
@@ -26,6 +27,10 @@ struct LaneView {
   std::size_t worker = 0;
   const pipelines::Lane* lane = nullptr;
 };
+
+// The auto engine's plan: for every algorithm, direction and size class what each candidate took
+// and which was chosen. Candidates that cannot do it are left out; empty when nothing was measured.
+nlohmann::json crypto_plan(const crypto::Measurement& measurement, std::uint64_t tsc_hz);
 
 // What figures are taken from; everything belongs to the Appliance and outlives the Figures.
 struct FiguresSource {

@@ -136,6 +136,20 @@ class Wire(unittest.TestCase):
         for view in ("lines", "ports", "sa", "secy", "drops", "cores", "crypto"):
             self.assertTrue(self.lab.daemons["a"].cli("show", view).stdout, view)
 
+    def test_03_show_crypto_tells_the_plan_of_auto(self):
+        plan = self.lab.daemons["a"].show("crypto")["plan"]
+        rows = {(row["algorithm"], row["direction"], row["size"]): row for row in plan}
+        self.assertEqual(len(rows), len(plan))
+        for direction in ("seal", "open"):
+            for size in ("small", "medium", "large"):
+                row = rows["aes-gcm-128", direction, size]
+                self.assertGreaterEqual(len(row["cycles"]), 2, row)
+                self.assertGreater(min(row["cycles"].values()), 0, row)
+                # The choice is at most 3 % (and what rounding hides) above the fastest.
+                self.assertLessEqual(row["cycles"][row["chosen"]], 1.04 * min(row["cycles"].values()) + 1, row)
+        self.assertRegex(self.lab.daemons["a"].cli("show", "crypto").stdout,
+                         r"aes-gcm-128 +open +large +1424( +\d+){2,} +[a-z]+")
+
     def test_04_nothing_secret_is_shown_or_logged(self):
         for daemon in self.lab.daemons.values():
             text = daemon.output()

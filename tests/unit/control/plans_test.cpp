@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <string>
 
+#include "app/control/figures.h"
 #include "app/control/worker_plan.h"
 #include "app/daemon/eal.h"
 #include "app/daemon/pool_plan.h"
@@ -175,6 +176,22 @@ TEST(WorkerPlan, CoresThatAreNoWorkersAreRefused) {
   EXPECT_EQ((*control::plan_workers(document, open_ports(1)))[1].worker, 1U);
   document.lines[0].workers.ingress.lcores = {5};
   EXPECT_EQ(control::plan_workers(document, open_ports(1)).error().id, "SW-CTL-002");
+}
+
+TEST(CryptoPlan, SaysWhatEachCandidateTookAndTheChoice) {
+  using crypto::Algorithm;
+  crypto::Measurement measurement;
+  measurement.candidates = {"first", "second"};
+  measurement.costs = {
+      {Algorithm::aes_gcm_256, crypto::Direction::open, crypto::SizeClass::medium, {200, 100.2}, 1},
+      {Algorithm::chacha20_poly1305, crypto::Direction::seal, crypto::SizeClass::large, {0, 50}, 1},
+      {Algorithm::aes_gmac_128, crypto::Direction::seal, crypto::SizeClass::small, {0, 0}}};
+  const nlohmann::json plan = control::crypto_plan(measurement, 2'000'000'000);
+  EXPECT_EQ(plan, nlohmann::json::parse(R"([
+      {"algorithm": "aes-gcm-256", "direction": "open", "size": "medium", "octets": 512,
+       "cycles": {"first": 400.0, "second": 200.0}, "chosen": "second"},
+      {"algorithm": "chacha20-poly1305", "direction": "seal", "size": "large", "octets": 1424,
+       "cycles": {"second": 100.0}, "chosen": "second"}])"));
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 
 #include "crypto/engines/auto.h"
 #include "crypto/engines/ipsec_mb.h"
+#include "crypto/engines/measure.h"
 #include "crypto/engines/openssl.h"
 #include "tests/unit/crypto/engine_fixture.h"
 
@@ -428,6 +429,26 @@ TEST(AutoFactory, DoesWithoutWhatNoCandidateSupports) {
   EXPECT_EQ(engine->make_key(Algorithm::chacha20_poly1305, SecretBytes(32)).error().id,
             "SW-CRY-021");
   EXPECT_TRUE(engine->supports(Algorithm::aes_gcm_256));
+}
+
+TEST(AutoFactory, MeasuresEveryCandidateAndTakesTheFastest) {
+  std::vector<std::unique_ptr<EngineFactory>> factories;
+  factories.push_back(*make_openssl_factory());
+  factories.push_back(*make_ipsec_mb_factory());
+  std::vector<std::unique_ptr<Engine>> engines;
+  for (const auto& factory : factories) engines.push_back(*factory->make());
+  Measurement measurement;
+  const EnginePlan plan = plan_by_measuring(engines, measurement);
+  EXPECT_EQ(measurement.candidates, (std::vector<std::string>{"openssl", "ipsec-mb"}));
+  ASSERT_EQ(measurement.costs.size(), kAlgorithmCount * 2 * kSizeClassCount);
+  for (const EngineCost& cost : measurement.costs) {
+    ASSERT_EQ(cost.nanoseconds.size(), 2u);
+    EXPECT_GT(cost.nanoseconds[0], 0);
+    EXPECT_GT(cost.nanoseconds[1], 0);
+    // The first is kept unless the second is clearly faster.
+    EXPECT_EQ(cost.chosen, cost.nanoseconds[1] < 0.97 * cost.nanoseconds[0] ? 1 : 0);
+    EXPECT_EQ(plan.choice(cost.algorithm, cost.direction, cost.size), cost.chosen);
+  }
 }
 
 TEST(SoftwareFactory, KnowsItsNames) {
