@@ -341,7 +341,6 @@ void LineControl::install_sas(Change& change) {
     note_sa(sa.config);
     sas_.insert_or_assign(name, std::move(sa));
   }
-  if (!change.sas.empty()) follow_nat_t_ports();
 }
 
 // The running document says what runs.
@@ -391,6 +390,7 @@ Result<void> LineControl::remove_sa(const std::string& name) {
                 "'sealwire show sa' lists them");
   }
   forget_sa(name);
+  follow_nat_t_ports();
   return {};
 }
 
@@ -398,7 +398,6 @@ void LineControl::forget_sa(const std::string& name) {
   retire_sa(sas_.at(name));
   sas_.erase(name);
   std::erase_if(line_.sas, [&name](const config::EspSa& one) { return one.name == name; });
-  follow_nat_t_ports();
 }
 
 Result<std::shared_ptr<const pipelines::Spd>> LineControl::build_spd(
@@ -761,6 +760,7 @@ std::vector<std::string> LineControl::commit(Change&& change) {
     forget_sa(name);
     change.done.push_back(fmt::format("{}.esp.sas.{}: removed", where(), name));
   }
+  if (!change.sas.empty() || !change.removed.empty()) follow_nat_t_ports();
   return std::move(change.done);
 }
 
@@ -836,6 +836,7 @@ void LineControl::tick(Clock::time_point now, const std::function<void(const std
     say(fmt::format("{}.esp.sas.{}: hard lifetime reached, removed", where(), name));
     (void)remove_sa(name);
   }
+  const std::size_t lingered = lingering_.size();
   for (auto at = lingering_.begin(); at != lingering_.end();) {
     if (at->until > now) {
       ++at;
@@ -844,7 +845,7 @@ void LineControl::tick(Clock::time_point now, const std::function<void(const std
     retire_sa(at->sa);
     at = lingering_.erase(at);
   }
-  follow_nat_t_ports();
+  if (lingering_.size() != lingered) follow_nat_t_ports();
 }
 
 std::string LineControl::SaEntry::state() const {

@@ -35,8 +35,10 @@ std::string arguments_of(const config::Port& port, const std::string& given) {
   }
   // The driver wants a buffer to hold a ring's frame without its header of 32 octets.
   constexpr unsigned kBlock = 65536;
-  const unsigned frame = port.mtu > 1900 ? frame_room(port.mtu) + 32U : 2048U;
-  const unsigned frames = (port.mtu > 1900 ? 1024U : 4096U) / (kBlock / frame) * (kBlock / frame);
+  const bool jumbo = port.mtu > 1900;
+  const unsigned frame = jumbo ? frame_room(port.mtu) + 32U : 2048U;
+  const unsigned per_block = kBlock / frame;
+  const unsigned frames = (jumbo ? 1024U : 4096U) / per_block * per_block;
   return fmt::format("{}{}blocksz={},framesz={},framecnt={}", given, given.empty() ? "" : ",",
                      kBlock, frame, frames);
 }

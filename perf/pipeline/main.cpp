@@ -335,10 +335,10 @@ int run(int argc, char** argv) {
         << '\n';
     if (!out.flush()) throw std::runtime_error("cannot write " + file);
   }
+  if (rows.empty()) throw std::runtime_error("no row matches " + only);
   if (!huge)
     std::printf(
         "without hugepages: sysctl vm.nr_hugepages=200 makes packets some 15 cycles cheaper\n");
-  if (rows.empty()) throw std::runtime_error("no row matches " + only);
   return 0;
 }
 

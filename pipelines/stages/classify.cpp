@@ -32,15 +32,12 @@ void too_big(Packet& packet, std::uint16_t mtu, DropReason reason) {
 
 // False: dropped, or waits with the control thread for its neighbour.
 [[gnu::cold]] bool no_link(Packet& packet, const forward::NextHop& hop) {
-  if (!hop.found) {
+  if (hop.found) {
+    forward::punt_unresolved(packet, forward::mark_of(packet, PuntReason::unresolved, false),
+                             Side::outside, hop);
+  } else {
     drop(packet, DropReason::no_route);
-    return false;
   }
-  PuntMark mark = forward::mark_of(packet, PuntReason::unresolved, false);
-  mark.to_outside = true;
-  mark.port = hop.port;
-  mark.next_hop = hop.address;
-  forward::punt(packet, mark, DropReason::no_neighbour);
   return false;
 }
 

@@ -38,13 +38,6 @@ PuntMark mark_of(const Packet& packet, PuntReason reason) {
   forward::punt(packet, mark, reason);
 }
 
-[[gnu::cold]] void no_link(Packet& packet, const forward::NextHop& hop) {
-  PuntMark mark = mark_of(packet, PuntReason::unresolved);
-  mark.port = hop.port;
-  mark.next_hop = hop.address;
-  forward::punt(packet, mark, DropReason::no_neighbour);
-}
-
 // Toward the inside: next hop, TTL, size, layer 2 header. `ip` lies in the mbuf with at least 14
 // octets in front.
 [[gnu::always_inline]] inline void forward_inside(const Burst& burst, Packet& packet,
@@ -77,7 +70,8 @@ PuntMark mark_of(const Packet& packet, PuntReason reason) {
   wire::decrement_ttl(ip, inner.v6);
   forward::write_layer2(ip - kEthernetLength, hop.link, line.inside[hop.port].mac, inner.v6);
   if (hop.link == 0)
-    return no_link(packet, forward::next_hop(gateway, Side::inside, destination_of(key)));
+    return forward::punt_unresolved(packet, mark_of(packet, PuntReason::unresolved), Side::inside,
+                                    forward::next_hop(gateway, Side::inside, destination_of(key)));
   packet.port = static_cast<std::uint8_t>(hop.port);
   packet.to_inside = 1;
   if (inner.v6) packet.flags |= kPacketIpv6;

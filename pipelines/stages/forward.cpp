@@ -19,6 +19,13 @@ void punt_link(Packet& packet, PuntReason reason, bool from_outside) {
   punt(packet, mark_of(packet, reason, from_outside), DropReason::punted);
 }
 
+void punt_unresolved(Packet& packet, PuntMark mark, Side side, const NextHop& hop) {
+  mark.to_outside = side == Side::outside;
+  mark.port = hop.port;
+  mark.next_hop = hop.address;
+  punt(packet, mark, DropReason::no_neighbour);
+}
+
 NextHop next_hop(const Gateway& gateway, Side side, const IpAddress& destination) {
   NextHop hop;
   bool second_choice = false;

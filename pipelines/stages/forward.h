@@ -122,6 +122,10 @@ struct NextHop : Hop {
 };
 NextHop next_hop(const Gateway& gateway, Side side, const IpAddress& destination);
 
+/// Hands over a packet whose next hop is not resolved, to be sent on once it is. `mark`: of the
+/// packet, PuntReason::unresolved.
+[[gnu::cold]] void punt_unresolved(Packet& packet, PuntMark mark, Side side, const NextHop& hop);
+
 /// A lane's memory of its last next hops, in front of routes and neighbours. Direct-mapped; empties
 /// itself when the gateway changes. One writer and reader: its worker's lane.
 class HopCache {
@@ -155,8 +159,8 @@ class HopCache {
     return (side == Side::inside ? 0U : 2U) | (key.upper & PacketKey::kV6);
   }
   static std::size_t hash(const PacketKey& key) {
-    const std::uint64_t word = key.destination[0] ^ std::rotl(key.destination[1], 32);
-    return static_cast<std::size_t>(word * 0x9E3779B97F4A7C15U >> 32) % kEntries;
+    return static_cast<std::size_t>(fold_address(key.destination) * 0x9E3779B97F4A7C15U >> 32) %
+           kEntries;
   }
   // The key by value: the caller's stays in registers.
   [[gnu::noinline]] static Hop ask(Entry& entry, const Gateway& gateway, Side side, PacketKey key) {

@@ -40,15 +40,15 @@ struct Gateway {
   }
 
   /// Is the packet for one of our addresses, on any port?
-  bool is_own(const PacketKey& key) const noexcept { return is_own(key, true, true); }
-  bool is_own_outside(const PacketKey& key) const noexcept { return is_own(key, false, true); }
+  bool is_own(const PacketKey& key) const noexcept { return is_own(key, true); }
+  bool is_own_outside(const PacketKey& key) const noexcept { return is_own(key, false); }
 
  private:
-  bool is_own(const PacketKey& key, bool on_inside, bool on_outside) const noexcept {
+  bool is_own(const PacketKey& key, bool inside_too) const noexcept {
     for (const Own& address : own) {
       if (((address.words[0] ^ key.destination[0]) | (address.words[1] ^ key.destination[1])) ==
               0 &&
-          address.v6 == key.v6() && (address.side == Side::inside ? on_inside : on_outside))
+          address.v6 == key.v6() && (inside_too || address.side == Side::outside))
         return true;
     }
     return false;

@@ -1,6 +1,7 @@
 // Selectors compiled to flat rules: what the SPD and an inbound SA's check run over.
 #pragma once
 
+#include <bit>
 #include <cstdint>
 #include <vector>
 
@@ -43,6 +44,11 @@ struct PacketKey {
   }
 };
 static_assert(sizeof(PacketKey) == 40);
+
+/// One word of an address's two, for the hashes of caches.
+constexpr std::uint64_t fold_address(const std::uint64_t (&words)[2]) {
+  return words[0] ^ std::rotl(words[1], 32);
+}
 
 /// A selector's prefixes and ranges, multiplied out: one of each.
 struct FlatSelector {

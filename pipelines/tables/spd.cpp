@@ -84,8 +84,7 @@ PolicyVerdict Spd::look_up(const List& list, const PacketKey& key) {
   return {PolicyAction::discard, 0, kFinalRule, nullptr};
 }
 
-const PolicyVerdict& FlowCache::ask(Entry& entry, const Spd& spd, PacketKey key,
-                                    PolicyVerdict (Spd::*look_up)(const PacketKey&) const) {
+const PolicyVerdict& FlowCache::ask(Entry& entry, const Spd& spd, PacketKey key, LookUp look_up) {
   entry = {key, spd.generation(), (spd.*look_up)(key)};
   return entry.verdict;
 }

@@ -79,16 +79,10 @@ class FlowCache {
   static constexpr std::size_t kEntries = 1024;
 
   const PolicyVerdict& outbound(const Spd& spd, const PacketKey& key) {
-    Entry& entry = entries_[hash(key)];
-    if (entry.generation == spd.generation() && entry.key == key) [[likely]]
-      return entry.verdict;
-    return ask(entry, spd, key, &Spd::outbound);
+    return find(entries_[hash(key)], spd, key, &Spd::outbound);
   }
   const PolicyVerdict& inbound(const Spd& spd, const PacketKey& key) {
-    Entry& entry = entries_[kEntries + hash(key)];
-    if (entry.generation == spd.generation() && entry.key == key) [[likely]]
-      return entry.verdict;
-    return ask(entry, spd, key, &Spd::inbound);
+    return find(entries_[kEntries + hash(key)], spd, key, &Spd::inbound);
   }
 
  private:
@@ -99,17 +93,22 @@ class FlowCache {
   };
   static_assert(sizeof(Entry) == 64);
 
+  using LookUp = PolicyVerdict (Spd::*)(const PacketKey&) const;
+
   static std::size_t hash(const PacketKey& key) {
-    const std::uint64_t source =
-        (key.source[0] ^ std::rotl(key.source[1], 32)) * 0x9E3779B97F4A7C15U;
-    const std::uint64_t destination =
-        (key.destination[0] ^ std::rotl(key.destination[1], 32)) * 0xBF58476D1CE4E5B9U;
+    const std::uint64_t source = fold_address(key.source) * 0x9E3779B97F4A7C15U;
+    const std::uint64_t destination = fold_address(key.destination) * 0xBF58476D1CE4E5B9U;
     const std::uint64_t both = source ^ std::rotl(destination, 32) ^ key.upper;
     return static_cast<std::size_t>(both * 0x94D049BB133111EBU >> 32) % kEntries;
   }
+  static const PolicyVerdict& find(Entry& entry, const Spd& spd, const PacketKey& key,
+                                   LookUp look_up) {
+    if (entry.generation == spd.generation() && entry.key == key) [[likely]]
+      return entry.verdict;
+    return ask(entry, spd, key, look_up);
+  }
   // The key by value: the caller's stays in registers.
-  static const PolicyVerdict& ask(Entry& entry, const Spd& spd, PacketKey key,
-                                  PolicyVerdict (Spd::*look_up)(const PacketKey&) const);
+  static const PolicyVerdict& ask(Entry& entry, const Spd& spd, PacketKey key, LookUp look_up);
 
   std::unique_ptr<Entry[]> entries_ = std::make_unique<Entry[]>(2 * kEntries);
 };

@@ -13,7 +13,7 @@ import unittest
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from sites import Pair, labs  # noqa: E402
+from sites import Pair, PairTest, labs  # noqa: E402
 from traffic import Observer, Stream, assert_numbers_used_once  # noqa: E402
 
 NEW_ESP = "c4f0a1b2d3e4f5061728394a5b6c7d8e9fa0b1c2d3e4f5061728394a5b6c7d8e9fa0b1c2"
@@ -21,15 +21,7 @@ NEW_SAK = '1: {key: "%s", salt: "202122232425262728292a2b", ssci: 1}' % ("5a4b3c
 RATE = 200  # packets a second each way: what a port's ring keeps lasts for seconds, however busy the machine
 
 
-class Abuse(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.lab = Pair()
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.lab.close()
-
+class Abuse(PairTest):
     def undisturbed(self, disturb, **observed):
         """Runs `disturb` under traffic both ways that must arrive wholly and in order."""
         observer = Observer(self.lab, **observed)
@@ -125,11 +117,8 @@ class Abuse(unittest.TestCase):
             client.settimeout(10)
             return client
 
-        def resident():
-            return int(Path(f"/proc/{daemon.process.pid}/statm").read_text().split()[1]) * 4096
-
         def abuse():
-            before = resident()
+            before = daemon.resident()
             held = []
             for data in (b"\0" * 1000 + b"\n", os.urandom(2000).replace(b"\n", b"") + b"\n", b"[" * 100000 + b"\n",
                          b"{}\n", b"null\n", b'{"version": 9, "method": "show.lines"}\n',
@@ -160,7 +149,7 @@ class Abuse(unittest.TestCase):
                     client.sendall(b'{"version": 1, "id": 1, "meth'[:number % 28])
                 except (BrokenPipeError, ConnectionResetError):
                     pass  # more than the daemon serves at once are turned away
-            self.assertLess(resident() - before, 96 << 20)
+            self.assertLess(daemon.resident() - before, 96 << 20)
             for client in [*held, slow]:
                 client.close()
             for _ in range(100):  # gone before the answer

@@ -11,7 +11,7 @@ import unittest
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from sites import Pair, labs  # noqa: E402
+from sites import PairTest, labs  # noqa: E402
 from traffic import Observer, Stream, assert_numbers_used_once  # noqa: E402
 
 
@@ -39,15 +39,7 @@ class Halted:
         self.ptrace(self.DETACH)
 
 
-class Crash(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.lab = Pair()
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.lab.close()
-
+class Crash(PairTest):
     def under_traffic(self, disturb, restarted=False):
         """Runs `disturb` under traffic both ways and with the wire observed. Tells what each stream and the wire saw,
         after the rules that hold whatever happens. A daemon that was started again first resolves its neighbours, and

@@ -2,12 +2,25 @@
 
 import sys
 import time
+import unittest
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "netns"))
 import lab as labs  # noqa: E402
 from gateway_test import Sites  # noqa: E402
 from traffic import Stream  # noqa: E402
+
+
+class PairTest(unittest.TestCase):
+    """Tests that share one Pair as `self.lab`."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.lab = Pair()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.lab.close()
 
 
 class Pair(Sites):

@@ -12,7 +12,7 @@ import unittest
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from sites import Pair, labs  # noqa: E402
+from sites import PairTest, labs  # noqa: E402
 from traffic import Observer, Stream, assert_numbers_used_once  # noqa: E402
 
 RATE = 300  # packets a second each way
@@ -20,19 +20,9 @@ LINGER = 30  # seconds that a replaced inbound SA still opens what is on its way
 seconds = 50.0
 
 
-class Soak(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.lab = Pair()
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.lab.close()
-
+class Soak(PairTest):
     def resident(self):
-        """Octets of memory in use, by site."""
-        return {site: int(Path(f"/proc/{daemon.process.pid}/statm").read_text().split()[1]) * 4096
-                for site, daemon in self.lab.daemons.items()}
+        return {site: daemon.resident() for site, daemon in self.lab.daemons.items()}
 
     def buffers(self):
         return {(site, port["name"]): port["buffers_free"]

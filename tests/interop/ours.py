@@ -64,9 +64,7 @@ class Box:
         return self.lab_run("ip", "netns", "exec", self.inside, *command, **options)
 
     def host_addresses(self, *addresses, routes=()):
-        """Sets the inside host's addresses; `routes`: destination and next hop. Path MTUs learned before are forgotten."""
-        for family in ("-4", "-6"):
-            self.ip(self.inside, f"{family} route flush cache")
+        """Sets the inside host's addresses; `routes`: destination and next hop."""
         self.ip(self.inside, "addr flush dev h0 scope global")
         for address in addresses:
             self.ip(self.inside, f"addr add {address} dev h0" + (" nodad" if ":" in address else ""))

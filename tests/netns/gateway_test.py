@@ -247,12 +247,11 @@ out.close()
     def test_09_udp_encapsulation_on_a_port_that_the_sas_name(self):
         lab = self.lab
         key = bytes(range(1, 37)).hex()
-        for number, (site, peer) in enumerate(("ab", "ba"), 1):
+        ports = {1: 4610, 2: 4620}  # of site a and site b
+        for number, site in enumerate("ab", 1):
             ends = {"out": (number, 3 - number), "in": (3 - number, number)}
             items = ""
             for direction, (near, far) in ends.items():
-                # Site a is behind port 4610, site b behind 4620.
-                ports = {1: 4610, 2: 4620}
                 name = "a-to-b" if near == 1 else "b-to-a"
                 more = ", replay-window: 64" if direction == "in" else ""
                 items += (f"{name}: {{direction: {direction}, spi: {0x3000 + near:#x}, algorithm: aes-gcm-256, "

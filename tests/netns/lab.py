@@ -177,6 +177,10 @@ class Daemon:
                 values.setdefault(name, {})[labels or ""] = float(value)
         return values, kinds
 
+    def resident(self):
+        """Octets of memory in use."""
+        return int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
     def output(self):
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 

@@ -444,33 +444,32 @@ void Kay::maybe_generate(Time now) {
 }
 
 std::optional<An> Kay::free_an(Time now) {
-  std::set<An> used;
+  std::set<An> used, sending;  // what somebody has, and what somebody sends with
   for (const auto& sak : saks_) used.insert(sak->an);
-  for (const auto& each : participants_) {
-    for (const Peer& peer : each->peers()) {
-      if (!peer.live || !peer.sak_use) continue;
-      const SakUseSet& use = peer.sak_use->set;
-      if (use.latest_tx || use.latest_rx) used.insert(use.latest_an);
-      if (use.old_tx || use.old_rx) used.insert(use.old_an);
-    }
-  }
-  An an = last_an_;
-  for (int i = 0; i < 4; ++i) {
-    an = an.next();
-    if (!used.contains(an)) return an;
-  }
-  // All four are taken. What somebody sends with stays.
-  std::set<An> sending;
   if (const Sak* sak = find_sak(cp_.in_use()); sak != nullptr) sending.insert(sak->an);
+  const auto note = [&](bool tx, bool rx, An an) {
+    if (tx || rx) used.insert(an);
+    if (tx) sending.insert(an);
+  };
   for (const auto& each : participants_) {
     for (const Peer& peer : each->peers()) {
       if (!peer.live || !peer.sak_use) continue;
       const SakUseSet& use = peer.sak_use->set;
-      if (use.latest_tx) sending.insert(use.latest_an);
-      if (use.old_tx) sending.insert(use.old_an);
+      note(use.latest_tx, use.latest_rx, use.latest_an);
+      note(use.old_tx, use.old_rx, use.old_an);
     }
   }
-  // The oldest that only waits for a slow peer has to go, but not before its time.
+  const auto next_outside = [this](const std::set<An>& taken) -> std::optional<An> {
+    An an = last_an_;
+    for (int i = 0; i < 4; ++i) {
+      an = an.next();
+      if (!taken.contains(an)) return an;
+    }
+    return std::nullopt;
+  };
+  if (const auto an = next_outside(used)) return an;
+  // All four are taken: the oldest that only waits for a slow peer has to go, but not before its
+  // time, and not while somebody sends with it.
   for (const auto& sak : saks_) {
     if (!sak->lingering || sending.contains(sak->an) || now - sak->linger_since < settings_.life)
       continue;
@@ -481,13 +480,10 @@ std::optional<An> Kay::free_an(Time now) {
   // Else the SAK under way, which this one overtakes, gives its own; and when peers have not moved
   // for long, they lose what they do not send with.
   const Sak* newest = newest_sak();
-  if (newest != nullptr && !newest->transmitted && !sending.contains(newest->an)) return newest->an;
-  if (newest == nullptr || now - newest->created < settings_.patience) return std::nullopt;
-  for (int i = 0; i < 4; ++i) {
-    an = an.next();
-    if (!sending.contains(an)) return an;
-  }
-  return std::nullopt;
+  if (newest == nullptr) return std::nullopt;
+  if (!newest->transmitted && !sending.contains(newest->an)) return newest->an;
+  if (now - newest->created < settings_.patience) return std::nullopt;
+  return next_outside(sending);
 }
 
 void Kay::generate(const std::string& why, Time now) {
