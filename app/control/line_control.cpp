@@ -834,7 +834,7 @@ void LineControl::tick(Clock::time_point now, const std::function<void(const std
   }
   for (const std::string& name : dead) {
     say(fmt::format("{}.esp.sas.{}: hard lifetime reached, removed", where(), name));
-    (void)remove_sa(name);
+    forget_sa(name);
   }
   const std::size_t lingered = lingering_.size();
   for (auto at = lingering_.begin(); at != lingering_.end();) {
@@ -845,7 +845,7 @@ void LineControl::tick(Clock::time_point now, const std::function<void(const std
     retire_sa(at->sa);
     at = lingering_.erase(at);
   }
-  if (lingering_.size() != lingered) follow_nat_t_ports();
+  if (!dead.empty() || lingering_.size() != lingered) follow_nat_t_ports();
 }
 
 std::string LineControl::SaEntry::state() const {

@@ -82,7 +82,7 @@ class LineControl {
   // ---- ESP at run time. Nothing changes on an error. ----
   Result<void> add_sas(std::vector<config::EspSa> sas);      // SW-CTL-010 name or SPI in use
   Result<void> replace_sas(std::vector<config::EspSa> sas);  // SW-CTL-011 no such SA
-  Result<void> remove_sa(const std::string& name);           // SW-CTL-012 a policy needs it
+  Result<void> remove_sa(const std::string& name);           // SW-CTL-011 no such SA
   Result<void> set_policies(std::vector<config::Policy> policies);
 
   // ---- MACsec at run time: the static tx and rx of one SecY become those of `wanted`. ----

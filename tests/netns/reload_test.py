@@ -5,7 +5,6 @@ traffic: that a reload loses none is tested with the gateways and wires."""
 import os
 import signal
 import sys
-import time
 import unittest
 from pathlib import Path
 
