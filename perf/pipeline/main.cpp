@@ -19,6 +19,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <random>
 #include <regex>
 #include <sstream>
 
@@ -32,6 +33,13 @@ namespace {
 using Sizes = std::vector<std::uint16_t>;  // octets of the frames of one burst before sealing
 
 constexpr std::size_t kRuns = 7;
+constexpr unsigned kSas[] = {1, 64, 4096, 100'000};
+constexpr unsigned kMostSasCached = 64;  // above, look-ups are slow: fewer rounds
+constexpr unsigned kFewer = 10;
+constexpr unsigned kSasOfFull = 100'000;  // only in the full suite
+
+// With several SAs: the greatest cycles in proportion to one SA's.
+double goal_of_sas(unsigned sas) { return sas > 4096 ? 2.2 : 1.4; }
 
 struct StageRow {
   const char* name;
@@ -77,8 +85,11 @@ Figure figure_of(std::vector<double> runs) {
 
 class Bench {
  public:
-  Bench(const StageRow& row, crypto::EngineFactory& factory, rte_mempool* pool)
-      : pool_(pool), a_(1, row.stages, factory, pool), b_(2, row.stages, factory, pool) {}
+  Bench(const StageRow& row, unsigned sas, crypto::EngineFactory& factory, rte_mempool* pool)
+      : pool_(pool),
+        sas_(sas),
+        a_(1, row.stages, sas, factory, pool),
+        b_(2, row.stages, sas, factory, pool) {}
 
   /// Cycles of one burst through the lane.
   std::uint64_t lane(const Sizes& sizes, bool ingress) {
@@ -112,9 +123,16 @@ class Bench {
       rte_mbuf* m = rte_pktmbuf_alloc(pool_);
       if (m == nullptr) throw std::runtime_error("the packet pool is empty");
       m->data_off = 256;
-      std::memcpy(rte_pktmbuf_append(m, size), frame.data(), size);
+      char* const data = rte_pktmbuf_append(m, size);
+      std::memcpy(data, frame.data(), size);
+      if (sas_ > 1) come_from(host_address(hosts_(random_)), reinterpret_cast<std::uint8_t*>(data));
       if (rte_ring_enqueue(port.rx, m) != 0) throw std::runtime_error("the ring is full");
     }
+  }
+
+  static void come_from(std::uint32_t host, std::uint8_t* frame) {
+    pipelines::wire::store_be(frame + 26, host);
+    pipelines::wire::set_ipv4_checksum(frame + 14, 20);
   }
 
   static std::uint64_t pass(pipelines::Lane& lane, const rte_ring* sent, std::size_t count) {
@@ -144,7 +162,10 @@ class Bench {
   }
 
   rte_mempool* pool_;
+  unsigned sas_;
   Site a_, b_;
+  std::minstd_rand random_{1};  // the same packets in every run of the program
+  std::uniform_int_distribution<std::uint32_t> hosts_{0, sas_ - 1};
   std::map<std::uint16_t, std::vector<std::uint8_t>> frames_;
 };
 
@@ -192,9 +213,9 @@ class DirectCrypto {
   alignas(64) std::uint8_t data_[9216] = {}, iv_[16] = {}, aad_[64] = {};
 };
 
-nlohmann::json measure(const StageRow& row, std::uint16_t size, bool ingress,
+nlohmann::json measure(const StageRow& row, unsigned sas, std::uint16_t size, bool ingress,
                        crypto::EngineFactory& factory, rte_mempool* pool, unsigned rounds) {
-  Bench bench(row, factory, pool);
+  Bench bench(row, sas, factory, pool);
   DirectCrypto direct;
   const Sizes sizes = sizes_of(size);
   const auto packets = static_cast<double>(sizes.size()) * rounds;
@@ -218,7 +239,7 @@ nlohmann::json measure(const StageRow& row, std::uint16_t size, bool ingress,
                         {"size", size == 0 ? nlohmann::json("IMIX") : nlohmann::json(size)},
                         {"direction", ingress ? "ingress" : "egress"},
                         {"cores", 1},
-                        {"sas", row.stages.esp || row.stages.macsec ? 1 : 0},
+                        {"sas", row.stages.esp || row.stages.macsec ? sas : 0},
                         {"cycles_per_packet", total.median},
                         {"spread", total.spread},
                         {"io_floor", floor.median},
@@ -226,7 +247,7 @@ nlohmann::json measure(const StageRow& row, std::uint16_t size, bool ingress,
                         {"overhead", total.median - floor.median - crypto.median},
                         {"mpps", pps / 1e6},
                         {"gbps", pps * octets / static_cast<double>(sizes.size()) * 8 / 1e9}};
-  if (const double goal = size == 64 ? row.goal_small : row.goal_large; goal != 0) {
+  if (const double goal = size == 64 ? row.goal_small : row.goal_large; sas == 1 && goal != 0) {
     out["goal"] = goal;  // of (total - floor) / crypto
     out["ratio"] = (total.median - floor.median) / crypto.median;
   }
@@ -255,6 +276,17 @@ nlohmann::json machine(bool huge) {
           {"tsc_hz", rte_get_tsc_hz()},
           {"hugepages", huge},
           {"libraries", {{"dpdk", rte_version()}, {"ipsec-mb", imb_get_version_str()}}}};
+}
+
+void print(const std::string& name, const nlohmann::json& r) {
+  const auto of = [&r](const char* field) { return r[field].get<double>(); };
+  std::printf("%-36s %6u %8.0f %6.1f%% %7.0f %7.0f %9.0f %7.2f %7.2f", name.c_str(),
+              r["sas"].get<unsigned>(), of("cycles_per_packet"), 100 * of("spread"), of("io_floor"),
+              of("crypto"), of("overhead"), of("mpps"), of("gbps"));
+  if (r.contains("goal"))
+    std::printf("  %.2f (%.2f)%s", of("ratio"), of("goal"), of("sas") > 1 ? " of one SA" : "");
+  std::printf("\n");
+  std::fflush(stdout);
 }
 
 constexpr unsigned kMemory = 256;  // MiB
@@ -287,12 +319,16 @@ int run(int argc, char** argv) {
   std::string only, file, commit = "unknown", engine = "auto";
   unsigned rounds = 500;
   bool full = false;
+  std::vector<unsigned> sas;
   app.add_option("--only", only, "rows whose name matches this expression");
   app.add_option("--json", file, "write the rows to this file");
   app.add_option("--commit", commit, "what was built, for the JSON");
   app.add_option("--engine", engine, "auto, batch-gcm, ipsec-mb or openssl");
   app.add_option("--rounds", rounds, "bursts per run")->check(CLI::PositiveNumber);
-  app.add_flag("--full", full, "every size");
+  app.add_option("--sas", sas, "only rows of so many SAs; all but 100000 are usual")
+      ->check(CLI::IsMember(std::vector<unsigned>(std::begin(kSas), std::end(kSas))))
+      ->delimiter(',');
+  app.add_flag("--full", full, "every size, 100000 SAs");
   CLI11_PARSE(app, argc, argv);
 
   const bool huge = hugepages();
@@ -303,25 +339,37 @@ int run(int argc, char** argv) {
 
   nlohmann::json rows = nlohmann::json::array();
   const std::regex wanted(only);
-  std::printf("%-36s %8s %7s %7s %7s %9s %7s %7s  %s\n", "row", "cycles", "spread", "floor",
-              "crypto", "overhead", "Mpps", "Gbit/s", "(total - floor) / crypto (goal)");
+  std::printf("%-36s %6s %8s %7s %7s %7s %9s %7s %7s  %s\n", "row", "sas", "cycles", "spread",
+              "floor", "crypto", "overhead", "Mpps", "Gbit/s", "(total - floor) / crypto (goal)");
+  std::map<std::string, double> one_sa;  // cycles
   for (const StageRow& row : kStages) {
-    for (const std::uint16_t size : kSizes) {
-      if (!full && size != 0 && size != 64 && size != 256 && size != 1420) continue;
-      for (const bool ingress : {false, true}) {
-        const std::string name = std::string(row.name) + (ingress ? " ingress " : " egress ") +
-                                 (size == 0 ? "IMIX" : std::to_string(size));
-        if (!std::regex_search(name, wanted)) continue;
-        const nlohmann::json r = measure(row, size, ingress, *factory, pool, rounds);
-        std::printf("%-36s %8.0f %6.1f%% %7.0f %7.0f %9.0f %7.2f %7.2f", name.c_str(),
-                    r["cycles_per_packet"].get<double>(), 100 * r["spread"].get<double>(),
-                    r["io_floor"].get<double>(), r["crypto"].get<double>(),
-                    r["overhead"].get<double>(), r["mpps"].get<double>(), r["gbps"].get<double>());
-        if (r.contains("goal"))
-          std::printf("  %.2f (%.2f)", r["ratio"].get<double>(), r["goal"].get<double>());
-        std::printf("\n");
-        std::fflush(stdout);
-        rows.push_back(r);
+    for (const unsigned count : kSas) {
+      if (count > 1 && (!row.stages.esp || row.stages.macsec)) continue;
+      if (sas.empty() ? count == kSasOfFull && !full
+                      : std::find(sas.begin(), sas.end(), count) == sas.end())
+        continue;
+      for (const std::uint16_t size : kSizes) {
+        if (!full && size != 0 && size != 64 && size != 256 && size != 1420) continue;
+        if (count > 1 && size != 0 && size != 64 && size != 1420) continue;
+        for (const bool ingress : {false, true}) {
+          const std::string one = std::string(row.name) + (ingress ? " ingress " : " egress ") +
+                                  (size == 0 ? "IMIX" : std::to_string(size));
+          const std::string name = count == 1 ? one : one + " " + std::to_string(count) + " SAs";
+          if (!std::regex_search(name, wanted)) continue;
+          const auto row_of = [&](unsigned n) {
+            return measure(row, n, size, ingress, *factory, pool,
+                           n > kMostSasCached ? std::max(1U, rounds / kFewer) : rounds);
+          };
+          nlohmann::json r = row_of(count);
+          if (count == 1) one_sa[one] = r["cycles_per_packet"];
+          if (count > 1) {
+            if (!one_sa.contains(one)) one_sa[one] = row_of(1)["cycles_per_packet"];
+            r["goal"] = goal_of_sas(count);
+            r["ratio"] = r["cycles_per_packet"].get<double>() / one_sa[one];
+          }
+          print(name, r);
+          rows.push_back(r);
+        }
       }
     }
   }

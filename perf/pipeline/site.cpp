@@ -3,6 +3,8 @@
 #include <rte_eth_ring.h>
 #include <rte_ethdev.h>
 
+#include "pipelines/wire/be.h"
+
 namespace sealwire::perf {
 namespace {
 
@@ -27,10 +29,36 @@ IpAddress outside_address(int site) {
   return IpAddress::v4(192, 0, 2, static_cast<std::uint8_t>(site));
 }
 
-crypto::SecretBytes key_octets(int from) {
+crypto::SecretBytes key_octets(int from, unsigned sa = 0) {
   crypto::SecretBytes key(crypto::info(kAlgorithm).key_length());
   for (std::uint8_t& octet : key.mutable_view()) octet = static_cast<std::uint8_t>(from * 37);
+  wire::store_be(key.mutable_view().data(), sa);
   return key;
+}
+
+// What SA `sa` of `sas` protects, from site 1 to site 2.
+Selector selector_of(unsigned sa, unsigned sas) {
+  Selector selector;
+  selector.source = {inside_net(1)};
+  if (sas > 1) {
+    const std::uint32_t host = host_address(sa);
+    const auto octet = [host](unsigned shift) { return static_cast<std::uint8_t>(host >> shift); };
+    selector.source = {{IpAddress::v4(octet(24), octet(16), octet(8), octet(0)), 32}};
+  }
+  selector.destination = {inside_net(2)};
+  return selector;
+}
+
+// Of the tunnel from site 1 to site 2.
+template <class Parameters>
+Parameters tunnel(unsigned sa, crypto::Engine& engine) {
+  Parameters parameters;
+  parameters.spi = crypto::Spi(0x1000U + sa);
+  parameters.algorithm = kAlgorithm;
+  parameters.key = need(engine.make_key(kAlgorithm, key_octets(1, sa)));
+  parameters.source = outside_address(1);
+  parameters.destination = outside_address(2);
+  return parameters;
 }
 
 crypto::Sci sci_of(int site) {
@@ -38,6 +66,8 @@ crypto::Sci sci_of(int site) {
 }
 
 }  // namespace
+
+std::uint32_t host_address(std::uint32_t host) { return (172U << 24 | 16U << 16) + host; }
 
 MemoryPort::MemoryPort(rte_mempool* pool) : rx(make_ring()), tx(make_ring()) {
   static int made = 0;
@@ -59,7 +89,8 @@ MemoryPort::~MemoryPort() {
   rte_ring_free(tx);
 }
 
-Site::Site(int number, Stages stages, crypto::EngineFactory& factory, rte_mempool* pool)
+Site::Site(int number, Stages stages, unsigned sas, crypto::EngineFactory& factory,
+           rte_mempool* pool)
     : inside(pool),
       outside(pool),
       engine(need(factory.make())),
@@ -74,7 +105,7 @@ Site::Site(int number, Stages stages, crypto::EngineFactory& factory, rte_mempoo
   snapshot_.inside = {{.id = inside.id, .mtu = 9000, .mac = {2, 0xcc, 0, 0, n, 1}}};
   snapshot_.outside = {{.id = outside.id, .mtu = 9000, .mac = {2, 0xbb, 0, 0, n, 1}}};
   if (stages.macsec) add_macsec(number, peer);
-  if (stages.esp) add_esp(number, peer);
+  if (stages.esp) add_esp(number, peer, sas);
   for (LineDirection* direction : {&egress, &ingress}) {
     direction->pool = pool;
     direction->snapshot.store(&snapshot_, std::memory_order_release);
@@ -97,7 +128,7 @@ void Site::add_macsec(int number, int peer) {
   need(secy_->enable_receive(sci_of(peer), crypto::An(0), true));
 }
 
-void Site::add_esp(int number, int peer) {
+void Site::add_esp(int number, int peer, unsigned sas) {
   const auto n = static_cast<std::uint8_t>(number), p = static_cast<std::uint8_t>(peer);
   GatewayPort in, out;
   in.addresses = {{inside_address(number, 1), 24}};
@@ -107,31 +138,39 @@ void Site::add_esp(int number, int peer) {
                       {2, 0xaa, 0, 0, n, 20});
   Adjacency* const hop = neighbours_.get(Side::outside, 0, outside_address(peer));
   neighbours_.resolve(*hop, {2, 0xbb, 0, 0, p, 1});
-  OutboundSlot* slot = sad_.make_slot();
-  PolicyRule outward, inward;
-  outward.action = inward.action = PolicyAction::protect;
-  outward.selector.source = inward.selector.destination = {inside_net(number)};
-  outward.selector.destination = inward.selector.source = {inside_net(peer)};
-  outward.slots = {slot};
-  spd_ = need(Spd::build({outward}, {inward}));
-
-  const auto tunnel = [&](auto parameters, int from, int to) {
-    parameters.spi = crypto::Spi(0x1000U + static_cast<std::uint32_t>(from));
-    parameters.algorithm = kAlgorithm;
-    parameters.key = need(engine->make_key(kAlgorithm, key_octets(from)));
-    parameters.source = outside_address(from);
-    parameters.destination = outside_address(to);
-    return parameters;
-  };
-  need(sad_.install(*slot, tunnel(OutboundSaParameters{}, number, peer)))
-      ->adjacency.store(hop, std::memory_order_release);  // as the slow path does
-  auto open = tunnel(InboundSaParameters{}, peer, number);
-  open.selectors = {inward.selector};
-  need(sad_.add_inbound(std::move(open)));
-
+  if (number == 1) {
+    add_outbound(sas, *hop);
+  } else {
+    add_inbound(sas);
+  }
   snapshot_.sad = &sad_;
   snapshot_.spd = spd_.get();
   snapshot_.gateway = &gateway_;
+}
+
+void Site::add_outbound(unsigned sas, Adjacency& hop) {
+  std::vector<PolicyRule> rules(sas);
+  for (unsigned sa = 0; sa < sas; ++sa) {
+    OutboundSlot* const slot = sad_.make_slot();
+    rules[sa].action = PolicyAction::protect;
+    rules[sa].selector = selector_of(sa, sas);
+    rules[sa].slots = {slot};
+    need(sad_.install(*slot, tunnel<OutboundSaParameters>(sa, *engine)))
+        ->adjacency.store(&hop, std::memory_order_release);  // as the slow path does
+  }
+  spd_ = need(Spd::build(std::move(rules), {}));
+}
+
+void Site::add_inbound(unsigned sas) {
+  std::vector<PolicyRule> rules(sas);
+  for (unsigned sa = 0; sa < sas; ++sa) {
+    rules[sa].action = PolicyAction::protect;
+    rules[sa].selector = selector_of(sa, sas);
+    auto parameters = tunnel<InboundSaParameters>(sa, *engine);
+    parameters.selectors = {rules[sa].selector};
+    need(sad_.add_inbound(std::move(parameters)));
+  }
+  spd_ = need(Spd::build({}, std::move(rules)));
 }
 
 }  // namespace sealwire::perf

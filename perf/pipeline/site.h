@@ -1,5 +1,5 @@
-// One line with its ports in memory: frames go in by a ring, leave by another, and the real lanes
-// run in between.
+// Two sites and one line between them, and ports whose frames go in by a ring and leave by another.
+// The real lanes run in between.
 #pragma once
 
 #include <rte_mbuf.h>
@@ -25,6 +25,10 @@ struct Stages {
   bool esp, macsec;
 };
 
+/// Site 1 has hosts 172.16.0.0 + i; with several ESP SAs each protects one of them, else all have
+/// the same.
+std::uint32_t host_address(std::uint32_t host);
+
 /// An ethdev with one queue each way; what it receives is put into `rx`, what it sends is in `tx`.
 struct MemoryPort {
   explicit MemoryPort(rte_mempool* pool);
@@ -35,10 +39,10 @@ struct MemoryPort {
   std::uint16_t id;
 };
 
-/// Site 1 seals towards site 2 and opens what it sealed. Its inside network is 10.N.0.0/24.
+/// Site 1 seals towards site 2, which opens what it sealed; of ESP each has the SAs of its part.
 class Site {
  public:
-  Site(int number, Stages stages, crypto::EngineFactory& factory, rte_mempool* pool);
+  Site(int number, Stages stages, unsigned sas, crypto::EngineFactory& factory, rte_mempool* pool);
 
   MemoryPort inside, outside;
   std::unique_ptr<crypto::Engine> engine;
@@ -47,7 +51,9 @@ class Site {
 
  private:
   void add_macsec(int number, int peer);
-  void add_esp(int number, int peer);
+  void add_esp(int number, int peer, unsigned sas);
+  void add_outbound(unsigned sas, pipelines::Adjacency& hop);
+  void add_inbound(unsigned sas);
 
   std::vector<std::shared_ptr<void>> retired_;
   pipelines::Neighbours neighbours_;
