@@ -81,9 +81,8 @@ struct LastSa {
 
 [[gnu::always_inline]] inline bool protect(const Burst& burst, Packet& packet,
                                            const PolicyVerdict& verdict, LastSa& last) {
-  const std::size_t which = verdict.slot_count == 1 ? 0 : burst.worker % verdict.slot_count;
-  const OutboundSlot* const slot = verdict.slots[which];
-  if (slot != last.slot && !find_sa(*burst.line->gateway, *slot, packet, last)) return false;
+  const OutboundSlot& slot = verdict.slot(burst.worker);
+  if (&slot != last.slot && !find_sa(*burst.line->gateway, slot, packet, last)) return false;
   packet.esp_out = last.sa;
   return true;
 }

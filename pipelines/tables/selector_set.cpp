@@ -34,15 +34,16 @@ void flatten(const Selector& selector, bool v6, std::vector<FlatSelector>& out) 
       for (const PortRange& source_range : sources)
         for (const PortRange& destination_range : destinations) {
           FlatSelector flat{};
-          store(source, flat.source, flat.source_mask);
-          store(destination, flat.destination, flat.destination_mask);
-          flat.any_protocol = !selector.protocol.has_value();
-          flat.protocol = selector.protocol.value_or(0);
-          flat.source_first = source_range.first;
-          flat.source_last = source_range.last;
-          flat.destination_first = destination_range.first;
-          flat.destination_last = destination_range.last;
-          flat.any_ports = source_range == PortRange{} && destination_range == PortRange{};
+          store(source, flat.addresses.source, flat.masks.source);
+          store(destination, flat.addresses.destination, flat.masks.destination);
+          UpperSelector& upper = flat.upper;
+          upper.any_protocol = !selector.protocol.has_value();
+          upper.protocol = selector.protocol.value_or(0);
+          upper.source_first = source_range.first;
+          upper.source_last = source_range.last;
+          upper.destination_first = destination_range.first;
+          upper.destination_last = destination_range.last;
+          upper.any_ports = source_range == PortRange{} && destination_range == PortRange{};
           out.push_back(flat);
         }
 }

@@ -50,27 +50,47 @@ constexpr std::uint64_t fold_address(const std::uint64_t (&words)[2]) {
   return words[0] ^ std::rotl(words[1], 32);
 }
 
-/// A selector's prefixes and ranges, multiplied out: one of each.
-struct FlatSelector {
-  std::uint64_t source[2], source_mask[2];
-  std::uint64_t destination[2], destination_mask[2];
+/// What a selector asks above the addresses.
+struct UpperSelector {
   std::uint16_t source_first = 0, source_last = 65535;
   std::uint16_t destination_first = 0, destination_last = 65535;
   std::uint8_t protocol = 0;
   bool any_protocol = true;
   bool any_ports = true;
 
-  bool addresses_match(const PacketKey& k) const {
-    return (((k.source[0] ^ source[0]) & source_mask[0]) |
-            ((k.source[1] ^ source[1]) & source_mask[1]) |
-            ((k.destination[0] ^ destination[0]) & destination_mask[0]) |
-            ((k.destination[1] ^ destination[1]) & destination_mask[1])) == 0 &&
-           (any_protocol || protocol == k.protocol());
+  bool protocol_matches(const PacketKey& k) const {
+    return any_protocol || protocol == k.protocol();
   }
   bool ports_match(const PacketKey& k) const {
     return any_ports ||
            (k.ports_known() && k.source_port() >= source_first && k.source_port() <= source_last &&
             k.destination_port() >= destination_first && k.destination_port() <= destination_last);
+  }
+};
+
+/// Source and destination address, each as PacketKey has it; or the masks of both.
+struct AddressPair {
+  std::uint64_t source[2];
+  std::uint64_t destination[2];
+
+  /// `key`'s addresses under these masks.
+  AddressPair of(const PacketKey& key) const {
+    return {{key.source[0] & source[0], key.source[1] & source[1]},
+            {key.destination[0] & destination[0], key.destination[1] & destination[1]}};
+  }
+  bool operator==(const AddressPair& other) const {
+    return ((source[0] ^ other.source[0]) | (source[1] ^ other.source[1]) |
+            (destination[0] ^ other.destination[0]) | (destination[1] ^ other.destination[1])) == 0;
+  }
+};
+
+/// A selector's prefixes and ranges, multiplied out: one of each.
+struct FlatSelector {
+  AddressPair addresses, masks;
+  UpperSelector upper;
+
+  bool matches(const PacketKey& key) const {
+    return masks.of(key) == addresses && upper.protocol_matches(key) && upper.ports_match(key);
   }
 };
 
@@ -86,7 +106,7 @@ class SelectorSet {
   explicit SelectorSet(const std::vector<Selector>& selectors);
   bool matches(const PacketKey& key) const {
     for (const FlatSelector& rule : key.v6() ? v6_ : v4_)
-      if (rule.addresses_match(key) && rule.ports_match(key)) return true;
+      if (rule.matches(key)) return true;
     return false;
   }
 

@@ -1,6 +1,10 @@
 #include "pipelines/tables/spd.h"
 
+#include <algorithm>
 #include <atomic>
+#include <bit>
+#include <cstring>
+#include <map>
 #include <string>
 #include <utility>
 
@@ -24,12 +28,91 @@ bool sound(const std::vector<PortRange>& ranges) {
   return true;
 }
 
+// Slots belong to the rule, whose place in memory stays.
+PolicyVerdict verdict_of(const PolicyRule& rule, std::uint32_t number) {
+  PolicyVerdict verdict{rule.action, static_cast<std::uint16_t>(rule.slots.size()), number, {}};
+  if (verdict.slot_count == 1) {
+    verdict.only = rule.slots.front();
+  } else {
+    verdict.slots = rule.slots.data();
+  }
+  return verdict;
+}
+
+std::uint64_t hash(const AddressPair& addresses) {
+  const std::uint64_t source = fold_address(addresses.source) * 0x9E3779B97F4A7C15U;
+  const std::uint64_t destination = fold_address(addresses.destination) * 0xBF58476D1CE4E5B9U;
+  return (source ^ std::rotl(destination, 32)) * 0x94D049BB133111EBU;
+}
+
+bool less(const AddressPair& a, const AddressPair& b) { return std::memcmp(&a, &b, sizeof a) < 0; }
+
 }  // namespace
 
 Spd::~Spd() = default;
 
+const Spd::Bucket* Spd::Probe::find(const PacketKey& key) const {
+  const AddressPair wanted = masks.of(key);
+  for (std::size_t at = hash(wanted) >> shift;; at = (at + 1) & (buckets.size() - 1)) {
+    const Bucket& bucket = buckets[at];
+    if (bucket.first.verdict.rule == kFinalRule) return nullptr;
+    if (bucket.addresses == wanted) return &bucket;
+  }
+}
+
+Spd::Index::Index(const std::vector<Rule>& rules) : more_(1) {
+  using Less = bool (*)(const AddressPair&, const AddressPair&);
+  using Grouped = std::map<AddressPair, std::vector<Choice>, Less>;  // in order, by addresses
+  std::map<AddressPair, Grouped, Less> by_masks(&less);
+  for (const Rule& rule : rules)
+    by_masks.try_emplace(rule.selector.masks, &less)
+        .first->second[rule.selector.addresses]
+        .push_back({rule.selector.upper, 0, rule.verdict});
+  for (auto& [masks, grouped] : by_masks) {
+    const std::size_t size = std::bit_ceil(2 * grouped.size());
+    Probe probe{masks, kFinalRule, static_cast<std::uint32_t>(64 - std::countr_zero(size)),
+                std::vector<Bucket>(size)};
+    for (auto& [addresses, choices] : grouped) {
+      probe.first_rule = std::min(probe.first_rule, choices.front().verdict.rule);
+      for (std::size_t i = choices.size() - 1; i != 0; --i) {
+        choices[i - 1].next = static_cast<std::uint32_t>(more_.size());
+        more_.push_back(choices[i]);
+      }
+      std::size_t at = hash(addresses) >> probe.shift;
+      while (probe.buckets[at].first.verdict.rule != kFinalRule) at = (at + 1) & (size - 1);
+      probe.buckets[at] = {addresses, choices.front()};
+    }
+    probes_.push_back(std::move(probe));
+  }
+  std::sort(probes_.begin(), probes_.end(),
+            [](const Probe& a, const Probe& b) { return a.first_rule < b.first_rule; });
+}
+
+PolicyVerdict Spd::Index::look_up(const PacketKey& key) const {
+  PolicyVerdict best;
+  std::uint32_t claimed = kFinalRule;  // the first that might have taken this fragment's datagram
+  for (const Probe& probe : probes_) {
+    if (probe.first_rule >= best.rule) break;
+    const Bucket* const bucket = probe.find(key);
+    if (bucket == nullptr) continue;
+    for (const Choice* choice = &bucket->first; choice->verdict.rule < best.rule;
+         choice = &more_[choice->next]) {
+      if (choice->upper.protocol_matches(key)) {
+        if (choice->upper.ports_match(key)) {
+          best = choice->verdict;
+          break;
+        }
+        if (key.fragment()) claimed = std::min(claimed, choice->verdict.rule);
+      }
+      if (choice->next == 0) break;
+    }
+  }
+  return best.action == PolicyAction::bypass && claimed < best.rule ? PolicyVerdict{} : best;
+}
+
 Result<Spd::List> Spd::compile(std::vector<PolicyRule> rules, bool outbound) {
   List list;
+  std::vector<Index::Rule> v4, v6;
   for (std::uint32_t i = 0; i < rules.size(); ++i) {
     const PolicyRule& rule = rules[i];
     if (outbound && rule.action == PolicyAction::protect) {
@@ -46,11 +129,14 @@ Result<Spd::List> Spd::compile(std::vector<PolicyRule> rules, bool outbound) {
       return fail("SW-SPD-002",
                   "rule " + std::to_string(i) + " has a prefix or port range that cannot be",
                   "prefix lengths up to 32 (IPv4) or 128 (IPv6), ranges from low to high");
-    std::vector<FlatSelector> v4, v6;
-    flatten(selector, v4, v6);
-    for (const FlatSelector& flat : v4) list.v4.push_back({flat, i, rule.action});
-    for (const FlatSelector& flat : v6) list.v6.push_back({flat, i, rule.action});
+    const PolicyVerdict verdict = verdict_of(rule, i);
+    std::vector<FlatSelector> of_v4, of_v6;
+    flatten(selector, of_v4, of_v6);
+    for (const FlatSelector& flat : of_v4) v4.push_back({flat, verdict});
+    for (const FlatSelector& flat : of_v6) v6.push_back({flat, verdict});
   }
+  list.v4 = Index(v4);
+  list.v6 = Index(v6);
   list.rules = std::move(rules);
   return list;
 }
@@ -66,22 +152,6 @@ Result<std::unique_ptr<const Spd>> Spd::build(std::vector<PolicyRule> outbound,
   spd->inbound_ = std::move(*in);
   spd->generation_ = next_generation();
   return std::unique_ptr<const Spd>(std::move(spd));
-}
-
-PolicyVerdict Spd::look_up(const List& list, const PacketKey& key) {
-  bool claimed = false;  // an earlier rule might have taken the datagram this fragment belongs to
-  for (const Flat& flat : key.v6() ? list.v6 : list.v4) {
-    if (!flat.selector.addresses_match(key)) continue;
-    if (!flat.selector.ports_match(key)) {
-      claimed |= key.fragment();
-      continue;
-    }
-    if (claimed && flat.action == PolicyAction::bypass) break;
-    const PolicyRule& rule = list.rules[flat.rule];
-    return {flat.action, static_cast<std::uint16_t>(rule.slots.size()), flat.rule,
-            rule.slots.data()};
-  }
-  return {PolicyAction::discard, 0, kFinalRule, nullptr};
 }
 
 const PolicyVerdict& FlowCache::ask(Entry& entry, const Spd& spd, PacketKey key, LookUp look_up) {

@@ -29,8 +29,16 @@ struct PolicyRule {
 struct PolicyVerdict {
   PolicyAction action = PolicyAction::discard;
   std::uint16_t slot_count = 0;
-  std::uint32_t rule = 0;  // index in the order given; kFinalRule: the final discard
-  OutboundSlot* const* slots = nullptr;
+  std::uint32_t rule = ~0U;  // index in the order given; kFinalRule: the final discard
+  union {                    // PROTECT: of one slot the slot itself, else the first of slot_count
+    const OutboundSlot* only = nullptr;
+    OutboundSlot* const* slots;
+  };
+
+  /// PROTECT: the SA of worker `worker`.
+  const OutboundSlot& slot(std::uint16_t worker) const {
+    return slot_count == 1 ? *only : *slots[worker % slot_count];
+  }
 };
 inline constexpr std::uint32_t kFinalRule = ~0U;
 
@@ -45,8 +53,8 @@ class Spd {
   /// The first rule that matches decides. A later fragment, whose ports are unknown, never gets
   /// BYPASS where an earlier rule could have claimed its datagram by ports: it is discarded then
   /// (RFC 4301 §7, fail closed).
-  PolicyVerdict outbound(const PacketKey& key) const { return look_up(outbound_, key); }
-  PolicyVerdict inbound(const PacketKey& key) const { return look_up(inbound_, key); }
+  PolicyVerdict outbound(const PacketKey& key) const { return outbound_.look_up(key); }
+  PolicyVerdict inbound(const PacketKey& key) const { return inbound_.look_up(key); }
 
   /// Differs between any two Spd of this process: what flow caches are valid for.
   std::uint64_t generation() const { return generation_; }
@@ -55,17 +63,46 @@ class Spd {
   const std::vector<PolicyRule>& inbound_rules() const { return inbound_.rules; }
 
  private:
-  struct Flat {
-    FlatSelector selector;
-    std::uint32_t rule;
-    PolicyAction action;
+  // The rules of one family. Those with the same prefix lengths are found by one probe, whatever
+  // their number, so that neither many SAs nor strangers' flows make a look-up long.
+  struct Choice {
+    UpperSelector upper;
+    std::uint32_t next = 0;  // of the same addresses and later in order: index in `more`; 0: none
+    PolicyVerdict verdict;
+  };
+  struct alignas(64) Bucket {
+    AddressPair addresses{};
+    Choice first;  // of kFinalRule: the bucket is empty
+  };
+  static_assert(sizeof(Bucket) == 64);
+  struct Probe {
+    AddressPair masks{};
+    std::uint32_t first_rule = 0;
+    std::uint32_t shift = 0;
+    std::vector<Bucket> buckets{};  // open addressing, a power of two, half of them empty
+
+    const Bucket* find(const PacketKey& key) const;
+  };
+  class Index {
+   public:
+    Index() = default;
+    struct Rule {
+      FlatSelector selector;
+      PolicyVerdict verdict;
+    };
+    explicit Index(const std::vector<Rule>& rules);  // in order
+    PolicyVerdict look_up(const PacketKey& key) const;
+
+   private:
+    std::vector<Probe> probes_;  // by first_rule
+    std::vector<Choice> more_;   // the first is no choice
   };
   struct List {
     std::vector<PolicyRule> rules;
-    std::vector<Flat> v4, v6;
+    Index v4, v6;
+    PolicyVerdict look_up(const PacketKey& key) const { return (key.v6() ? v6 : v4).look_up(key); }
   };
   Spd() = default;
-  static PolicyVerdict look_up(const List& list, const PacketKey& key);
   static Result<List> compile(std::vector<PolicyRule> rules, bool outbound);
 
   List outbound_, inbound_;

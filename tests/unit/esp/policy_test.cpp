@@ -216,10 +216,24 @@ bool plainly_matches(const Selector& s, const PacketKey& key) {
          any_range(s.destination_ports, key.destination_port());
 }
 
+// What the first matching rule, asked in order, says; kFinalRule also for a fragment that BYPASS
+// may not have because an earlier rule asks for ports.
+std::uint32_t plainly_first(const std::vector<PolicyRule>& rules, const PacketKey& key) {
+  bool claimed = false;
+  for (std::uint32_t k = 0; k < rules.size(); ++k) {
+    if (plainly_matches(rules[k].selector, key))
+      return claimed && rules[k].action == PolicyAction::bypass ? kFinalRule : k;
+    Selector addresses = rules[k].selector;
+    addresses.source_ports = addresses.destination_ports = {};
+    claimed |= key.fragment() && plainly_matches(addresses, key);
+  }
+  return kFinalRule;
+}
+
 Prefix any_small_prefix(bool v6) {
   Prefix p;
   p.address.v6 = v6;
-  p.length = static_cast<std::uint8_t>(*rc::gen::inRange(0, v6 ? 65 : 33));
+  p.length = *rc::gen::element<std::uint8_t>(0, 1, 8, 15, 16, 24, 32);
   for (std::size_t i = 0; i < 4; ++i)
     p.address.octets[i] = *rc::gen::element<std::uint8_t>(10, 11, 128, 255);
   return p;
@@ -227,7 +241,7 @@ Prefix any_small_prefix(bool v6) {
 
 RC_GTEST_PROP(SpdProperty, LookUpFindsTheFirstMatchAndTheCacheAgrees, ()) {
   std::vector<PolicyRule> rules;
-  const auto count = *rc::gen::inRange<std::size_t>(0, 12);
+  const auto count = *rc::gen::inRange<std::size_t>(0, 40);
   for (std::size_t i = 0; i < count; ++i) {
     PolicyRule r;
     r.action = *rc::gen::element(PolicyAction::discard, PolicyAction::bypass);
@@ -255,16 +269,42 @@ RC_GTEST_PROP(SpdProperty, LookUpFindsTheFirstMatchAndTheCacheAgrees, ()) {
         reinterpret_cast<std::uint8_t*>(words)[octet] =
             *rc::gen::element<std::uint8_t>(10, 11, 128, 255);
     key.upper |= PacketKey::protocol_bits(*rc::gen::element<std::uint8_t>(6, 17, 1));
-    if (key.protocol() != 1) key.upper |= PacketKey::port_bits(*rc::gen::inRange(0U, 7U));
-    std::uint32_t expected = kFinalRule;
-    for (std::uint32_t k = 0; k < rules.size() && expected == kFinalRule; ++k) {
-      // Families: a rule whose prefixes are all of the other one matches nothing here.
-      if (plainly_matches(rules[k].selector, key)) expected = k;
+    if (*rc::gen::inRange(0, 4) == 0) {
+      key.upper |= PacketKey::kFragment;
+    } else if (key.protocol() != 1) {
+      key.upper |= PacketKey::port_bits(*rc::gen::inRange(0U, 7U));
     }
+    const std::uint32_t expected = plainly_first(rules, key);
     RC_ASSERT((*spd)->outbound(key).rule == expected);
     RC_ASSERT(cache.outbound(**spd, key).rule == expected);
     RC_ASSERT(cache.outbound(**spd, key).rule == expected);
     RC_ASSERT(cache.inbound(**spd, key).rule == expected);
+  }
+}
+
+PacketKey between(std::uint32_t source, std::uint32_t destination) {
+  PacketKey key{};
+  wire::store_be(reinterpret_cast<std::uint8_t*>(key.source), source);
+  wire::store_be(reinterpret_cast<std::uint8_t*>(key.destination), destination);
+  key.upper = PacketKey::protocol_bits(17) | PacketKey::port_bits(0);
+  return key;
+}
+
+TEST(SpdIndex, EachOfManyHostsFindsItsOwnRuleAndStrangersNone) {
+  constexpr std::uint32_t kHosts = 5000, kNet = 172U << 24;
+  std::vector<PolicyRule> rules;
+  for (std::uint32_t host = 0; host < kHosts; ++host) {
+    Prefix one{{}, 32};
+    wire::store_be(one.address.octets.data(), kNet + host);
+    Selector selector;
+    selector.source = {one};
+    rules.push_back(rule(PolicyAction::bypass, selector));
+  }
+  auto spd = Spd::build(rules, {});
+  ASSERT_TRUE(spd);
+  for (std::uint32_t host = 0; host < kHosts; ++host) {
+    ASSERT_EQ((*spd)->outbound(between(kNet + host, 7)).rule, host);
+    ASSERT_EQ((*spd)->outbound(between(kNet + kHosts + host, 7)).rule, kFinalRule);
   }
 }
 
