@@ -263,8 +263,11 @@ SEALWIRE_INLINE void packet(const Schedule& key, AeadOp& op) {
 
 template <class V, bool Seal>
 SEALWIRE_INLINE void packets(std::span<AeadOp* const> ops) {
-  for (AeadOp* const at : ops) {
-    AeadOp& op = *at;
+  constexpr std::size_t kAhead = 3;  // packets whose keys are on their way
+  for (std::size_t i = 0; i < ops.size(); ++i) {
+    AeadOp& op = *ops[i];
+    if (i + kAhead < ops.size() && ops[i + kAhead]->key != op.key)
+      static_cast<const Key*>(ops[i + kAhead]->key)->schedule.prefetch();
     const Schedule& key = static_cast<const Key*>(op.key)->schedule;
     switch (key.rounds) {
       case 10:

@@ -48,7 +48,7 @@ void store_power(std::uint8_t* p, U128 h) {
 }  // namespace
 
 void expand(Schedule& schedule, std::span<const std::uint8_t> key) {
-  auto& [round_keys, powers, rounds] = schedule;
+  auto& [powers, rounds, round_keys] = schedule;
   const std::size_t words = key.size() / 4;  // Nk of FIPS 197 §5.2
   rounds = static_cast<int>(words) + 6;
   const std::size_t total = 4 * (static_cast<std::size_t>(rounds) + 1);

@@ -21,33 +21,32 @@ struct Core {
   EnginePlan plan;
 };
 
-/// A key as every candidate wants it that the plan names for its algorithm.
-class AutoKey final : public AeadKey {
+/// A key as every candidate wants it that the plan names for its algorithm. What an operation reads
+/// of it is one cache line, if its candidate is among the first.
+class alignas(64) AutoKey final : public AeadKey {
  public:
   AutoKey(Algorithm algorithm, std::shared_ptr<const Core> core) noexcept
       : AeadKey(algorithm, core.get()), core_(std::move(core)) {}
 
-  /// Who does an operation, and its form of the key.
-  struct Part {
-    const AeadKey* key = nullptr;
-    std::uint8_t candidate = 0;
-  };
-  const Part& part(Direction direction, std::uint32_t octets) const noexcept {
-    return parts_[static_cast<std::size_t>(direction)]
-                 [static_cast<std::size_t>(size_class(octets))];
+  /// Who does an operation.
+  std::uint8_t candidate(Direction direction, std::uint32_t octets) const noexcept {
+    return candidates_[static_cast<std::size_t>(direction)]
+                      [static_cast<std::size_t>(size_class(octets))];
+  }
+  void choose(Direction direction, SizeClass size, std::uint8_t candidate) noexcept {
+    candidates_[static_cast<std::size_t>(direction)][static_cast<std::size_t>(size)] = candidate;
   }
 
-  std::unique_ptr<AeadKey>& of(std::uint8_t candidate) noexcept { return keys_[candidate]; }
-  /// After the candidate has made its key.
-  void choose(Direction direction, SizeClass size, std::uint8_t candidate) noexcept {
-    parts_[static_cast<std::size_t>(direction)][static_cast<std::size_t>(size)] = {
-        keys_[candidate].get(), candidate};
+  /// A candidate's form of the key.
+  const std::unique_ptr<AeadKey>& of(std::uint8_t candidate) const noexcept {
+    return keys_[candidate];
   }
+  std::unique_ptr<AeadKey>& of(std::uint8_t candidate) noexcept { return keys_[candidate]; }
 
  private:
-  std::array<std::array<Part, kSizeClassCount>, 2> parts_;
-  std::shared_ptr<const Core> core_;
+  std::array<std::array<std::uint8_t, kSizeClassCount>, 2> candidates_{};
   std::array<std::unique_ptr<AeadKey>, kMaxCandidates> keys_;
+  std::shared_ptr<const Core> core_;
 };
 
 class AutoEngine final : public SyncEngine {
@@ -101,9 +100,10 @@ class AutoEngine final : public SyncEngine {
         continue;
       }
       const auto* key = static_cast<const AutoKey*>(op.key);
-      const AutoKey::Part& part = key->part(direction, op.length + op.aad_length);
-      op.key = part.key;
-      lists_[part.candidate][counts[part.candidate]++] = &op;
+      const std::uint8_t candidate = key->candidate(direction, op.length + op.aad_length);
+      op.key = key->of(candidate).get();
+      __builtin_prefetch(op.key);
+      lists_[candidate][counts[candidate]++] = &op;
     }
     for (std::size_t i = 0; i < engines_.size(); ++i) {
       if (counts[i] != 0) sync_[i]->run({lists_[i].data(), counts[i]}, direction);

@@ -16,6 +16,13 @@ namespace {
 
 using forward::kEthernetLength;
 
+// For the few packets of which the second pass asks more than their length and family.
+wire::IpPacket parse_again(const Packet& packet, const std::uint8_t* ip) {
+  wire::IpPacket received;
+  wire::parse_ip({ip, packet.mbuf->data_len - std::size_t{kEthernetLength}}, received);
+  return received;
+}
+
 // Where a packet leaves.
 struct Exit {
   std::uint64_t link;
@@ -43,52 +50,52 @@ void too_big(Packet& packet, std::uint16_t mtu, DropReason reason) {
 
 // The burst's last SA. Most packets of a burst share it, and for them nothing is asked again.
 struct LastSa {
-  const OutboundSlot* slot = nullptr;
-  OutboundSa* sa = nullptr;
+  const OutboundSa* sa = nullptr;
   Exit exit{};
 };
 
 // False: `packet` is dropped or waits, and `last` is as it was.
-[[gnu::noinline]] bool find_sa(const Gateway& gateway, const OutboundSlot& slot, Packet& packet,
-                               LastSa& last) {
-  OutboundSa* const sa = slot.current.load(std::memory_order_acquire);
-  if (sa == nullptr) {
-    drop(packet, DropReason::esp_no_sa);
-    return false;
-  }
+[[gnu::noinline]] bool find_exit(const Gateway& gateway, const OutboundSa& sa, Packet& packet,
+                                 LastSa& last) {
   Exit exit{};
   // The SA's own next hop, by the control thread; else by the routes.
-  const Adjacency* const known = sa->adjacency.load(std::memory_order_acquire);
+  const Adjacency* const known = sa.adjacency.load(std::memory_order_acquire);
   if (known != nullptr && known->port < gateway.outside.size()) {
     exit.link = known->link.load(std::memory_order_acquire);
     exit.port = known->port;
   }
   if (exit.link == 0) {
-    const forward::NextHop hop = forward::next_hop(gateway, Side::outside, sa->destination);
+    const forward::NextHop hop = forward::next_hop(gateway, Side::outside, sa.destination);
     if (hop.link == 0) return no_link(packet, hop);
     exit.link = hop.link;
     exit.port = hop.port;
   }
-  __builtin_prefetch(&sa->runtime, 1);    // for order
-  __builtin_prefetch(sa->header.data());  // for build
+  __builtin_prefetch(sa.key);
   const std::uint16_t outer = gateway.outside[exit.port].ip_mtu;
-  const std::uint16_t path = sa->path_mtu.load(std::memory_order_relaxed);
-  exit.largest = sa->largest_inner(path == 0 ? outer : std::min(path, outer));
-  exit.v6 = sa->outer_v6;
-  last = {&slot, sa, exit};
+  const std::uint16_t path = sa.path_mtu.load(std::memory_order_relaxed);
+  exit.largest = sa.largest_inner(path == 0 ? outer : std::min(path, outer));
+  exit.v6 = sa.outer_v6;
+  last = {&sa, exit};
   return true;
 }
 
-[[gnu::always_inline]] inline bool protect(const Burst& burst, Packet& packet,
-                                           const PolicyVerdict& verdict, LastSa& last) {
-  const OutboundSlot& slot = verdict.slot(burst.worker);
-  if (&slot != last.slot && !find_sa(*burst.line->gateway, slot, packet, last)) return false;
-  packet.esp_out = last.sa;
+// False: there is no SA.
+[[gnu::always_inline]] inline bool find_sa(Packet& packet, const OutboundSlot& slot) {
+  OutboundSa* const sa = slot.current.load(std::memory_order_acquire);
+  packet.esp_out = sa;
+  if (sa == nullptr) {
+    drop(packet, DropReason::esp_no_sa);
+    return false;
+  }
   return true;
 }
 
-bool bypass(const Burst& burst, Packet& packet, PacketKey key, Exit& exit) {
+[[gnu::noinline]] bool bypass(const Burst& burst, Packet& packet, const std::uint8_t* ip,
+                              Exit& exit) {
   const Gateway& gateway = *burst.line->gateway;
+  const wire::IpPacket received = parse_again(packet, ip);
+  PacketKey key;
+  packet_key(ip, received, key);
   const forward::Hop hop = burst.hops->find(gateway, Side::outside, key);
   if (hop.link == 0)
     return no_link(packet, forward::next_hop(gateway, Side::outside, destination_of(key)));
@@ -97,11 +104,12 @@ bool bypass(const Burst& burst, Packet& packet, PacketKey key, Exit& exit) {
   return true;
 }
 
-// The further fragments take places at the burst's end; the caller has seen that there are enough.
-[[gnu::noinline]] void fragment(Burst& burst, Packet& packet, wire::IpPacket ip, std::uint16_t mtu,
+// The further fragments take places at the burst's end; fit() has seen that there are enough.
+[[gnu::noinline]] void fragment(Burst& burst, Packet& packet, std::uint8_t* ip, std::uint16_t mtu,
                                 std::size_t more) {
+  const wire::IpPacket received = parse_again(packet, ip);
   std::array<rte_mbuf*, kBurstPackets> pieces;
-  if (!fragment_ipv4(packet.mbuf, kEthernetLength, ip, mtu, burst.direction->pool,
+  if (!fragment_ipv4(packet.mbuf, kEthernetLength, received, mtu, burst.direction->pool,
                      {pieces.data(), more}))
     return drop(packet, DropReason::no_buffer);
   for (std::size_t i = 0; i < more; ++i) {
@@ -111,53 +119,94 @@ bool bypass(const Burst& burst, Packet& packet, PacketKey key, Exit& exit) {
   }
 }
 
-void classify(Burst& burst, Packet& packet, LastSa& last) {
+// The first pass: what the packet is and which policy it falls under. True: it goes on, to
+// esp_out's tunnel or without one.
+[[gnu::always_inline]] inline bool look_up(const Burst& burst, Packet& packet,
+                                           forward::Received& r) {
   const LineSnapshot& line = *burst.line;
-  forward::Received r;
-  if (!forward::receive(packet, line.inside[packet.in_port], false, r)) return;
-  if (line.gateway->is_own(r.key))
-    return forward::punt(packet, forward::mark_of(packet, PuntReason::own, false),
-                         DropReason::punted);
-  const PolicyVerdict& verdict = burst.flows->outbound(*line.spd, r.key);
-  if (verdict.action == PolicyAction::discard) return drop(packet, DropReason::policy_discard);
-  if (r.packet.ttl <= 1)
-    return forward::punt(packet, forward::mark_of(packet, PuntReason::ttl, false),
-                         DropReason::ttl_expired);
-  Exit bypassing;
-  const bool protecting = verdict.action == PolicyAction::protect;
-  if (!(protecting ? protect(burst, packet, verdict, last)
-                   : bypass(burst, packet, r.key, bypassing)))
-    return;
-  const Exit& exit = protecting ? last.exit : bypassing;
-  std::uint16_t pieces = 1;
-  if (r.packet.total_length > exit.largest) {
-    pieces = r.packet.v6 || r.packet.dont_fragment ? std::uint16_t{0}
-                                                   : fragment_count(r.packet, exit.largest);
-    if (pieces == 0) return too_big(packet, exit.largest, DropReason::packet_too_big);
-    // More than the burst holds: as it came to the control thread, which cuts it at leisure and
-    // injects the pieces.
-    if (burst.count + pieces - 1 > kBurstPackets)
-      return too_big(packet, exit.largest, DropReason::punted);
+  if (!forward::receive(packet, line.inside[packet.in_port], false, r)) return false;
+  if (line.gateway->is_own(r.key)) {
+    forward::punt(packet, forward::mark_of(packet, PuntReason::own, false), DropReason::punted);
+    return false;
   }
-  wire::decrement_ttl(r.ip, r.packet.v6);
-  forward::write_layer2(r.ip - kEthernetLength, exit.link, line.outside[exit.port].mac, exit.v6);
+  const PolicyVerdict& verdict = burst.flows->outbound(*line.spd, r.key);
+  if (verdict.action == PolicyAction::discard) {
+    drop(packet, DropReason::policy_discard);
+    return false;
+  }
+  if (r.packet.ttl <= 1) {
+    forward::punt(packet, forward::mark_of(packet, PuntReason::ttl, false),
+                  DropReason::ttl_expired);
+    return false;
+  }
+  return verdict.action == PolicyAction::bypass || find_sa(packet, verdict.slot(burst.worker));
+}
+
+// A packet that does not fit there: punted, or cut into pieces of which it becomes the first.
+// False: it does not go on.
+[[gnu::cold]] bool fit(Burst& burst, Packet& packet, std::uint8_t* ip, std::uint16_t largest,
+                       std::size_t& more) {
+  const wire::IpPacket received = parse_again(packet, ip);
+  const std::uint16_t pieces =
+      received.v6 || received.dont_fragment ? std::uint16_t{0} : fragment_count(received, largest);
+  // More than the burst holds: as it came to the control thread, which cuts it at leisure and
+  // injects the pieces.
+  if (pieces == 0 || burst.count + pieces - 1 > kBurstPackets) {
+    too_big(packet, largest, pieces == 0 ? DropReason::packet_too_big : DropReason::punted);
+    return false;
+  }
+  more = pieces - 1U;
+  return true;
+}
+
+// The second: where it goes, and whether it fits there.
+[[gnu::always_inline]] inline void send(Burst& burst, Packet& packet, LastSa& last) {
+  const LineSnapshot& line = *burst.line;
+  auto* const ip = rte_pktmbuf_mtod(packet.mbuf, std::uint8_t*) + kEthernetLength;
+  Exit bypassing;
+  const bool protecting = packet.esp_out != nullptr;
+  if (!protecting) {
+    if (!bypass(burst, packet, ip, bypassing)) return;
+  } else if (packet.esp_out != last.sa &&
+             !find_exit(*line.gateway, *packet.esp_out, packet, last)) {
+    return;
+  }
+  const Exit& exit = protecting ? last.exit : bypassing;
+  std::size_t more = 0;  // fragments
+  if (packet.mbuf->data_len > exit.largest + kEthernetLength &&
+      !fit(burst, packet, ip, exit.largest, more))
+    return;
+  const bool v6 = ip[0] >> 4 == 6;
+  wire::decrement_ttl(ip, v6);
+  forward::write_layer2(ip - kEthernetLength, exit.link, line.outside[exit.port].mac, exit.v6);
   packet.port = static_cast<std::uint8_t>(exit.port);
   packet.to_inside = 0;
-  if (r.packet.v6) packet.flags |= kPacketIpv6;
-  if (pieces > 1) fragment(burst, packet, r.packet, exit.largest, pieces - 1U);
+  if (v6) packet.flags |= kPacketIpv6;
+  if (more != 0) fragment(burst, packet, ip, exit.largest, more);
 }
 
 }  // namespace
 
+// Two passes, so that the SAs of many are fetched side by side.
 void classify(Burst& burst) {
   const std::uint16_t received = burst.count;  // fragments that join are done
-  LastSa last;
+  std::array<std::uint8_t, kBurstPackets> going;
+  std::size_t count = 0;
+  const OutboundSa* before = nullptr;
   for (std::uint16_t i = 0; i < received; ++i) {
     Packet& packet = burst.packets[i];
     if (packet.drop != DropReason::none || (packet.flags & kPacketSkipEsp) != 0) continue;
     packet.esp_out = nullptr;
-    classify(burst, packet, last);
+    forward::Received r;
+    if (!look_up(burst, packet, r)) continue;
+    going[count++] = static_cast<std::uint8_t>(i);
+    if (packet.esp_out != before) {
+      before = packet.esp_out;
+      if (before != nullptr) before->prefetch();
+    }
   }
+  LastSa last;
+  for (std::size_t k = 0; k < count; ++k) send(burst, burst.packets[going[k]], last);
 }
 
 }  // namespace sealwire::pipelines::gateway_egress

@@ -85,41 +85,63 @@ void apply_policy(Burst& burst, Packet& packet, forward::Received r) {
   forward_inside(burst, packet, r.ip, r.packet, r.key);
 }
 
+// An ESP packet for us whose SA was found by its SPI alone.
 struct EspView {
+  std::uint8_t* ip;
   std::uint8_t* esp;
   std::uint32_t length;  // SPI to ICV
-  bool udp;
+  bool udp, v6;
 };
 
-// The burst's last SA: most packets of a burst share it.
-struct LastSa {
-  std::uint32_t spi = 0;
-  InboundSa* sa = nullptr;
+// A burst's ESP packets between the passes of build.
+struct Found {
+  std::array<EspView, kBurstPackets> views;
+  std::array<std::uint8_t, kBurstPackets> packets;
+  std::size_t count = 0;
+  std::uint32_t last_spi = 0;  // most packets of a burst share their SA
+  InboundSa* last = nullptr;
 };
 
-[[gnu::always_inline]] inline void open_esp(Burst& burst, Packet& packet, const EspView& view,
-                                            const forward::Received& r, LastSa& last) {
+[[gnu::always_inline]] inline void find_sa(const Burst& burst, Packet& packet, const EspView& view,
+                                           Found& found) {
   if (view.length < 8) return drop(packet, DropReason::esp_malformed);
   const auto spi = wire::load_be<std::uint32_t>(view.esp);
-  if (spi != last.spi) last = {spi, burst.line->sad->find_inbound(spi)};
-  InboundSa* const sa = last.sa;
-  if (sa == nullptr || sa->udp != view.udp || sa->outer_v6 != r.packet.v6 ||
-      ((load_word(sa->destination.data()) ^ r.key.destination[0]) |
-       (load_word(sa->destination.data() + 8) ^ r.key.destination[1])) != 0)
-    return drop(packet, DropReason::esp_unknown_spi);
-  const std::uint32_t around = 8U + sa->iv_length + sa->icv_length;
-  if (view.length < around + 2U || ((view.length - around) & sa->pad_mask) != 0) {
-    packet.esp_in = sa;
-    return drop(packet, DropReason::esp_malformed);
+  if (spi != found.last_spi) {
+    found.last_spi = spi;
+    found.last = burst.line->sad->find_inbound(spi);
+    if (found.last != nullptr) found.last->prefetch();
   }
-  packet.esp_in = sa;
+  if (found.last == nullptr) return drop(packet, DropReason::esp_unknown_spi);
+  packet.esp_in = found.last;
+  found.views[found.count] = view;
+  found.packets[found.count++] = static_cast<std::uint8_t>(&packet - burst.packets.data());
+}
+
+// Is the SA's tunnel the one this packet came by? Its source is not asked (RFC 4301 §4.1).
+bool same_tunnel(const InboundSa& sa, const EspView& view) {
+  if (sa.udp != view.udp || sa.outer_v6 != view.v6) return false;
+  const std::uint64_t words[2] = {view.v6 ? load_word(view.ip + 24) : address_word(view.ip + 16),
+                                  view.v6 ? load_word(view.ip + 32) : 0};
+  return ((load_word(sa.destination.data()) ^ words[0]) |
+          (load_word(sa.destination.data() + 8) ^ words[1])) == 0;
+}
+
+[[gnu::always_inline]] inline void open_esp(Burst& burst, Packet& packet, const EspView& view) {
+  InboundSa* const sa = packet.esp_in;
+  if (!same_tunnel(*sa, view)) {
+    packet.esp_in = nullptr;
+    return drop(packet, DropReason::esp_unknown_spi);
+  }
+  const std::uint32_t around = 8U + sa->iv_length + sa->icv_length;
+  if (view.length < around + 2U || ((view.length - around) & sa->pad_mask) != 0)
+    return drop(packet, DropReason::esp_malformed);
   if (sa->spent.load(std::memory_order_relaxed))
     return drop(packet, DropReason::esp_lifetime_expired);
   auto low = wire::load_be<std::uint32_t>(view.esp + 4);
   auto sn = sa->window.infer(low);
   if (!sn || sa->window.certainly_too_old(low)) return drop(packet, DropReason::esp_replay);
   packet.sn = sn->value();
-  packet.l3_length = static_cast<std::uint16_t>(view.esp - r.ip);
+  packet.l3_length = static_cast<std::uint16_t>(view.esp - view.ip);
   packet.mbuf->data_len = static_cast<std::uint16_t>(view.esp + view.length -
                                                      rte_pktmbuf_mtod(packet.mbuf, std::uint8_t*));
   packet.mbuf->pkt_len = packet.mbuf->data_len;
@@ -128,7 +150,8 @@ struct LastSa {
 }
 
 // UDP to one of our NAT-T ports. False: not that.
-[[gnu::noinline]] bool open_udp(Burst& burst, Packet& packet, forward::Received r, LastSa& last) {
+[[gnu::noinline]] bool open_udp(const Burst& burst, Packet& packet, forward::Received r,
+                                Found& found) {
   const std::vector<std::uint16_t>& ports = burst.line->gateway->nat_t_ports;
   if (!r.key.ports_known() ||
       std::find(ports.begin(), ports.end(), r.key.destination_port()) == ports.end())
@@ -151,7 +174,7 @@ struct LastSa {
       forward::punt(packet, mark_of(packet, PuntReason::own), DropReason::punted);
       break;
     case wire::NatTPayload::esp:
-      open_esp(burst, packet, {udp + 8, length - 8, true}, r, last);
+      find_sa(burst, packet, {r.ip, udp + 8, length - 8, true, r.packet.v6}, found);
       break;
   }
   return true;
@@ -163,19 +186,18 @@ bool is_icmp_or_ike(forward::Received r) {
           r.key.destination_port() == wire::kPortIke);
 }
 
-void take(Burst& burst, Packet& packet, LastSa& last) {
+void take(Burst& burst, Packet& packet, Found& found) {
   forward::Received r;
   if (!forward::receive(packet, burst.line->outside[packet.in_port], true, r)) return;
   if (!burst.line->gateway->is_own_outside(r.key)) return apply_policy(burst, packet, r);
   if (r.packet.fragment)
     return forward::punt(packet, mark_of(packet, PuntReason::fragment), DropReason::punted);
   if (r.packet.protocol == wire::kProtocolEsp && r.packet.upper_offset != 0) {
-    std::uint8_t* esp = r.ip + r.packet.upper_offset;
-    return open_esp(burst, packet,
-                    {esp, std::uint32_t{r.packet.total_length} - r.packet.upper_offset, false}, r,
-                    last);
+    const std::uint32_t length = std::uint32_t{r.packet.total_length} - r.packet.upper_offset;
+    return find_sa(burst, packet, {r.ip, r.ip + r.packet.upper_offset, length, false, r.packet.v6},
+                   found);
   }
-  if (r.packet.protocol == wire::kProtocolUdp && open_udp(burst, packet, r, last)) return;
+  if (r.packet.protocol == wire::kProtocolUdp && open_udp(burst, packet, r, found)) return;
   if (is_icmp_or_ike(r))
     return forward::punt(packet, mark_of(packet, PuntReason::own), DropReason::punted);
   apply_policy(burst, packet, r);
@@ -278,13 +300,23 @@ void settle(Packet& packet) {
 
 }  // namespace
 
+// Two passes, so that the SAs of many are fetched side by side.
 void build(Burst& burst) {
   burst.batch.reset(crypto::Direction::open);
-  LastSa last;
+  Found found;
   for (Packet& packet : burst.all()) {
     packet.op = kNoOp;
     packet.esp_in = nullptr;
-    if (alive(packet)) take(burst, packet, last);
+    if (alive(packet)) take(burst, packet, found);
+  }
+  const InboundSa* before = nullptr;
+  for (std::size_t k = 0; k < found.count; ++k) {
+    Packet& packet = burst.packets[found.packets[k]];
+    if (packet.esp_in != before) {
+      before = packet.esp_in;
+      before->prefetch_parts();
+    }
+    open_esp(burst, packet, found.views[k]);
   }
 }
 

@@ -162,6 +162,14 @@ struct alignas(64) OutboundSa {
   // --- cold
   OutboundSaParameters parameters;  // `key` owned here
 
+  /// Starts fetching what a packet needs of it: all but the cold part.
+  void prefetch() const {
+    __builtin_prefetch(this);
+    __builtin_prefetch(header.data());
+    __builtin_prefetch(&sn_limit);
+    __builtin_prefetch(&runtime, 1);
+  }
+
   /// The largest inner packet whose outer packet is at most `outer_mtu` octets.
   std::uint16_t largest_inner(std::uint16_t outer_mtu) const {
     const std::uint32_t around = std::uint32_t{header_length} + 8U + iv_length + icv_length;
@@ -214,6 +222,20 @@ struct alignas(64) InboundSa {
   rte_ring* events = nullptr;
   std::uint64_t cookie = 0;
   InboundSaParameters parameters;  // `key` owned here
+
+  /// Starts fetching what a packet needs of it.
+  void prefetch() const {
+    __builtin_prefetch(this);
+    __builtin_prefetch(&runtime, 1);
+    __builtin_prefetch(&window, 1);
+    __builtin_prefetch(&lifetime);
+  }
+  /// Once that has come: what it points to.
+  void prefetch_parts() const {
+    __builtin_prefetch(key);
+    selectors.prefetch();
+    window.prefetch();
+  }
 
   InboundSa(InboundSaParameters&& p, crypto::ReplayWindow&& w);
   ~InboundSa();

@@ -109,6 +109,11 @@ class SelectorSet {
       if (rule.matches(key)) return true;
     return false;
   }
+  /// Starts fetching the first of each family.
+  void prefetch() const {
+    __builtin_prefetch(v4_.data());
+    __builtin_prefetch(v6_.data());
+  }
 
  private:
   std::vector<FlatSelector> v4_, v6_;

@@ -194,6 +194,56 @@ TEST(SpdBuild, RefusesWhatCannotBe) {
   EXPECT_TRUE(Spd::build({}, {rule(PolicyAction::protect, {})}));  // inbound: the SA shows itself
 }
 
+// SAs that take turns within one burst, with packets between them that end early.
+TEST_F(Policy, EachPacketOfAMixedBurstMeetsItsOwnSa) {
+  constexpr unsigned kSas = 3;
+  std::vector<PolicyRule> rules;
+  for (unsigned sa = 0; sa < kSas; ++sa) {
+    Selector selector = from_to(nullptr, "10.2.0.0/24");
+    selector.destination_ports = {{static_cast<std::uint16_t>(sa), static_cast<std::uint16_t>(sa)}};
+    OutboundSlot* const slot = a.sad.make_slot();
+    TunnelOptions options;
+    options.selectors = {selector};
+    const std::uint32_t spi = 0x5000 + sa;
+    ASSERT_TRUE(a.sad.install(*slot, a.outbound_parameters(spi, options)));
+    pair.b.inbound_sa(spi, options);
+    rules.push_back(rule(PolicyAction::protect, selector, slot));
+  }
+  rules.push_back(rule(PolicyAction::protect, from_to(nullptr, "10.2.0.0/24"),
+                       a.sad.make_slot()));  // the rest: no SA yet
+  a.set_policy(std::move(rules), {});
+  std::vector<Octets> frames;
+  for (std::uint16_t i = 0; i < 60; ++i) {
+    Inner inner;
+    inner.destination_port = i % (kSas + 1);
+    inner.payload = static_cast<std::uint16_t>(64 + i);
+    frames.push_back(a.from_inside(inner));
+  }
+  std::vector<Octets> sealed;
+  std::vector<Outcome> out = a.egress(frames);
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    const bool protects = i % (kSas + 1) != kSas;
+    ASSERT_EQ(out[i].drop, protects ? DropReason::none : DropReason::esp_no_sa) << i;
+    if (!protects) continue;
+    ASSERT_EQ(wire::load_be<std::uint32_t>(out[i].frame.data() + 34), 0x5000 + i % (kSas + 1));
+    sealed.push_back(out[i].frame);
+  }
+  for (std::size_t i = 5; i < sealed.size(); i += 5)
+    wire::store_be(sealed[i].data() + 34, std::uint32_t{0x7777});
+  std::vector<Outcome> in = pair.b.ingress(sealed);
+  ASSERT_EQ(in.size(), sealed.size());
+  for (std::size_t i = 0, k = 0; i < in.size(); ++i, ++k) {
+    if (k % (kSas + 1) == kSas) ++k;
+    if (i != 0 && i % 5 == 0) {
+      EXPECT_EQ(in[i].drop, DropReason::esp_unknown_spi) << i;
+      continue;
+    }
+    ASSERT_EQ(in[i].drop, DropReason::none) << i;
+    EXPECT_EQ(in[i].frame.size(), frames[k].size());
+    EXPECT_EQ(in[i].frame[37], frames[k][37]) << "the port that chose the SA";
+  }
+}
+
 // A selector check written once more, the slow way.
 bool plainly_matches(const Selector& s, const PacketKey& key) {
   auto any_prefix = [&](const std::vector<Prefix>& prefixes, const std::uint64_t(&words)[2]) {
