@@ -15,11 +15,11 @@ from typing import Callable
 
 from guest import Guest
 from linux import Place
-from ours import GUEST_MAC, Box, build_dir  # noqa: F401
+from ours import GUEST_MAC, WAN_MAC, Box, build_dir  # noqa: F401
 
 HERE = pathlib.Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[1]
-GROUPS = ("peer", "macsec", "esp", "both", "mka")
+GROUPS = ("peer", "macsec", "esp", "both", "mka", "vhost")
 
 
 class Mismatch(AssertionError):
@@ -51,6 +51,7 @@ class Case:
     proves: str
     function: Callable
     shares: str = ""  # name of a set-up that the next case of the same name goes on with
+    vhost_user: bool = False  # our port to the guest is one; else a TAP
 
 
 def load_cases():
@@ -68,6 +69,7 @@ class Bench:
     """What cases share. The guest is booted when the first case asks for it."""
 
     def __init__(self):
+        self._vhost_user = False
         self._guest = None
         self._box = None
         self._shared, self.shared_name = None, ""
@@ -85,14 +87,30 @@ class Bench:
     def make_guest(self):
         """eth0 is at the far end of our box's `wan`."""
         guest = Guest("peer", netns=self.box.box)
-        guest.add_tap("wan", GUEST_MAC)
+        if self._vhost_user:  # boots once our daemon has made the socket, and outlives the daemon
+            guest.add_vhost_user(self.box.socket, GUEST_MAC)
+        else:
+            guest.add_tap("wan", GUEST_MAC)
         return guest
+
+    def attach_by(self, vhost_user):
+        """How our box reaches the guest. Another way takes another guest."""
+        if vhost_user != self._vhost_user:
+            self.close()
+            self._vhost_user = vhost_user
 
     @property
     def box(self):
         if self._box is None:
-            self._box = Box()
+            self._box = Box(self._vhost_user)
         return self._box
+
+    def start(self, lines, wan_mtu, wan_mac=WAN_MAC):
+        """Starts sealwired with the lines given, facing the guest; returns the guest's place."""
+        if not self._vhost_user:
+            self.guest  # boots first, for a TAP that nobody reads loses what we send
+        self.box.start(lines, wan_mtu, wan_mac)
+        return Place(self.guest)
 
     @staticmethod
     def note(text):
@@ -245,6 +263,7 @@ def run_cases(chosen, bench, report_path=None, verbose=False):
         error = None
         try:
             if not case.shares or case.shares != bench.shared_name:
+                bench.attach_by(case.vhost_user)
                 bench.reset()
             facts = case.function(bench) or {}
         except Exception:
@@ -260,7 +279,8 @@ def run_cases(chosen, bench, report_path=None, verbose=False):
                         "seconds": round(seconds, 1), **facts})
         if report_path:  # after every case: a run that is cut short has told what it found
             report_path.parent.mkdir(parents=True, exist_ok=True)
-            peers = peers or versions(bench)
+            if error is None:  # else there may be no guest
+                peers = peers or versions(bench)
             report_path.write_text(json.dumps({"versions": peers, "cases": results}, indent=1) + "\n")
     print(f"{len(results) - failures} passed, {failures} failed in {time.monotonic() - begin:.0f} s", flush=True)
     return failures

@@ -37,8 +37,12 @@ for line in sys.stdin:
 class Box:
     """The namespaces and wires, made once, and one daemon at a time."""
 
-    def __init__(self):
+    def __init__(self, vhost_user=False):
+        """`vhost_user`: the port `wan` is one, at `self.socket`, while a daemon runs; else it is a TAP."""
         self.lab = Lab("swio")
+        self.socket = self.lab.folder / "wan.vhost"
+        # Rings that hold a burst of the kernel's while the two cores are busy elsewhere.
+        self.wan = f"net_vhost0,iface={self.socket},queues=1" if vhost_user else "net_af_packet1,iface=wan,framecnt=4096"
         self.inside = self.lab.namespace("in")
         self.box = self.lab.namespace("box")
         self.lab.wire(self.inside, "h0", self.box, "lan", mtu=1500)
@@ -80,9 +84,8 @@ class Box:
             "system": {"workers": 1, "idle": "sleep", "hugepages": "never",
                        "api-socket": f"{{folder}}/{name}.sock", "state-directory": f"{{folder}}/{name}.state"},
             "ports": {
-                # Rings that hold a burst of the kernel's while the two cores are busy elsewhere.
                 "lan": {"device": "net_af_packet0,iface=lan,framecnt=4096", "mac": LAN_MAC, "mtu": 1500},
-                "wan": {"device": "net_af_packet1,iface=wan,framecnt=4096", "mac": wan_mac, "mtu": wan_mtu}},
+                "wan": {"device": self.wan, "mac": wan_mac, "mtu": wan_mtu}},
             "lines": lines}
         # YAML reads JSON.
         self.daemon = self.lab.daemon(self.box, name, json.dumps(self.config, indent=1))

@@ -5,7 +5,7 @@ import struct
 from dataclasses import dataclass
 
 from harness import Case, expect, wait_for
-from linux import Place, Xfrm, esp_algorithms, esp_key_length
+from linux import Xfrm, esp_algorithms, esp_key_length
 from raw import Capture, checksum, octets, send_from_guest
 
 OURS = {4: "192.0.2.1", 6: "2001:db8::1"}
@@ -46,11 +46,10 @@ class Site:
         """`macsec`: our line's section; then `device` is the guest's MACsec device, already there."""
         self.tunnels = tunnels
         self.box = bench.box
-        self.guest = Place(bench.guest)
-        self.xfrm = Xfrm(self.guest)
         self.device = device
         self.keys = [[os.urandom(esp_key_length(t.algorithm)).hex() for _ in range(2)] for t in tunnels]
-        self.box.start({"site": self.line(macsec)}, wan_mtu)
+        self.guest = bench.start({"site": self.line(macsec)}, wan_mtu)
+        self.xfrm = Xfrm(self.guest)
         self.set_up_guest(wan_mtu - (32 if macsec else 0))
         self.box.host_addresses("10.1.0.2/24", "fd00:1::2/64",
                                 routes=[("10.2.0.0/16", LAN_GATEWAY[4]), ("fd00:2::/32", LAN_GATEWAY[6])])
