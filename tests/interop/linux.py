@@ -158,6 +158,34 @@ def xfrm_algorithm(algorithm, key):
     return f"{enc} auth-trunc '{name}' 0x{key[split:]} {bits}"
 
 
+# Over netlink: reads all SAs, deletes the one of that SPI and adds what was read with XFRMA_TFCPAD at the end.
+PAD = """
+import socket, struct, sys
+NEWSA, DELSA, GETSA, REQUEST, ACK, DUMP, TFCPAD = 16, 17, 18, 1, 4, 0x300, 22
+spi, length = map(int, sys.argv[1:])
+netlink = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 6)
+
+def ask(kind, flags, body):
+    netlink.send(struct.pack('=IHHII', 16 + len(body), kind, REQUEST | flags, 1, 0) + body)
+    while True:
+        data = netlink.recv(1 << 20)
+        while data:
+            size, kind = struct.unpack_from('=IH', data)
+            if kind == 2 and (error := struct.unpack_from('=i', data, 16)[0]):
+                sys.exit(f'netlink: {error}')
+            if kind in (2, 3):  # NLMSG_ERROR, NLMSG_DONE
+                return
+            yield data[16:size]
+            data = data[size + 3 & ~3:]
+
+# struct xfrm_usersa_info: the selector, 56 octets, then xfrm_id: address, SPI, protocol.
+(sa,) = [sa for sa in ask(GETSA, DUMP, b'') if struct.unpack_from('!I', sa, 72)[0] == spi]
+# struct xfrm_usersa_id: address, SPI, family, protocol.
+list(ask(DELSA, ACK, sa[56:76] + sa[212:214] + sa[76:77] + bytes(1)))
+list(ask(NEWSA, ACK, sa + struct.pack('=HHI', 8, TFCPAD, length)))
+"""
+
+
 class Xfrm:
     """The XFRM states and policies of one place."""
 
@@ -187,6 +215,12 @@ class Xfrm:
     def apply(self, commands):
         """Has one `ip` carry out the commands."""
         self.place.ip_batch(commands)
+
+    def pad(self, spi, length):
+        """Has the SA pad what it sends for traffic flow confidentiality, to `length` octets of inner packet or what
+        the link holds. It is made anew, since Linux takes that only with a new SA, and iproute2 cannot ask for it."""
+        self.place.guest.put("/tmp/pad.py", PAD)
+        self.place.check(f"python3 /tmp/pad.py {spi} {length}")
 
     def clear(self):
         self.apply(["xfrm state flush", "xfrm policy flush"])

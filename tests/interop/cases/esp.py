@@ -367,6 +367,34 @@ def fragmentation(bench):
         expect(struct.unpack_from("!H", frame, 20)[0] & 0x4000, wanted, f"outer DF for -M {option}")
 
 
+def padded(bench):
+    """Linux pads every inner packet to 1000 octets: on the wire all are of one size, and what comes out is exact."""
+    from ours import GUEST_MAC
+    length = 1000
+    # Octets of ESP around the padded payload and its trailer; what those two are aligned to.
+    around = ((Tunnel("aes-gcm-256"), 8 + 8 + 16, 4), (Tunnel("aes-cbc-256-hmac-sha256-128"), 8 + 16 + 16, 16),
+              (Tunnel("aes-gcm-128", inner=6), 8 + 8 + 16, 4))
+    site = Site(bench, [tunnel for tunnel, _, _ in around])
+    for number, (tunnel, fixed, align) in enumerate(around):
+        header = 20 if tunnel.inner == 4 else 40
+        address, _ = remote(number, tunnel.inner)
+        site.xfrm.pad(0x1001 + 2 * number, length)
+        site.first_reply(number)
+        outside = Capture(site.guest, "eth0", f"esp and ether src {GUEST_MAC}")
+        inside = site.box.watch_inside(f"host {address}")
+        sizes = [size for size in SIZES if size + 8 + header <= length]
+        expect(site.lost(number, sizes), [], "sizes lost")
+        # Requests and replies: but for the ICMP type and checksum they carry the same, and nothing follows it.
+        messages = [frame[14 + header + 4:] for frame in inside.frames()]
+        expect([len(message) for message in messages[::2]], [4 + size for size in sizes], "requests seen inside")
+        expect(messages[1::2], messages[::2], "replies seen inside")
+        on_the_wire = 14 + 20 + fixed + -(-(length + 2) // align) * align
+        expect([len(frame) for frame in outside.frames()], [on_the_wire] * len(sizes), "sizes on the wire")
+        expect(site.lost(number, [size for size in SIZES if size not in sizes]), [], "sizes lost, longer than the padding")
+        site.expect_same_counts(number)
+    expect(site.box.drops(), {}, "our drops")
+
+
 def esn_wrap(bench):
     first = (1 << 32) - 200  # left of the end by more than the window: nobody guesses a high word of -1
     tunnels = [Tunnel(algorithm, first=first) for algorithm in ("aes-gcm-128", "aes-cbc-128-hmac-sha256-128")]
@@ -405,5 +433,6 @@ def cases():
     add("traffic-class", "ECN and DSCP are copied to the outer header and back (RFC 6040)", traffic_class)
     add("congestion", "CE set on the way reaches the inner packet; with Not-ECT it is dropped (RFC 6040)", congestion)
     add("linux-ecn", "what Linux's decapsulation makes of each ECN cell", linux_decapsulation)
+    add("tfc", "Linux pads for traffic flow confidentiality (XFRMA_TFCPAD): one size on the wire, exact packets inside", padded)
     add("fragmentation", "DF copied, MTU told exactly, fragments without DF", fragmentation)
     return found
