@@ -170,6 +170,8 @@ class Guest:
                 chunk = self._socket.recv(1 << 16)
             except TimeoutError:
                 continue
+            except OSError:
+                chunk = b""
             if not chunk:
                 raise GuestError(f"guest {self.name} is gone\n{self.report()}")
             self._pending += chunk
@@ -182,7 +184,10 @@ class Guest:
         request = {"id": self._next_id, **fields}
         self._next_id += 1
         self._socket.settimeout(limit)
-        self._socket.sendall(json.dumps(request).encode() + b"\n")
+        try:
+            self._socket.sendall(json.dumps(request).encode() + b"\n")
+        except OSError as error:
+            raise GuestError(f"guest {self.name} is gone: {error}\n{self.report()}") from None
         answer = self._read_line(time.monotonic() + limit)
         if answer["id"] != request["id"]:
             raise GuestError(f"guest {self.name}: answer {answer['id']} to {request['id']}")
