@@ -105,6 +105,7 @@ struct Burst {
   std::uint16_t count = 0;
   BurstStep step = BurstStep::received;
   bool numbered = false;       // PNs were taken in the receive turn already
+  bool timed = false;          // its turns are timed
   std::uint16_t worker = 0;    // the lane's index among its direction's: chooses among RFC 9611 SAs
   FlowCache* flows = nullptr;  // the lane's, for a line with esp
   forward::HopCache* hops = nullptr;  // the same

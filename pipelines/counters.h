@@ -23,6 +23,11 @@ class Counter {
   std::atomic<std::uint64_t> value_{0};
 };
 
+// How long a turn was held, of the bursts of which it was timed: TSC cycles, and their packets.
+struct TurnTime {
+  Counter cycles, packets;
+};
+
 // What one worker counts for one line direction. Written by that worker, once a burst; the control
 // thread adds the workers up.
 struct alignas(64) LaneCounters {
@@ -31,6 +36,7 @@ struct alignas(64) LaneCounters {
   Counter linearised;             // chained or shared mbufs made single on the slow path
   Counter tx_retries;             // times the transmit queue was full at first
   std::array<Counter, kDropReasons> drops;
+  TurnTime receive_turn, number_turn, send_turn;  // one burst of some, if workers take turns
 };
 
 // What one worker counts for itself. Cycles are TSC cycles; busy are those of turns of the loop

@@ -29,7 +29,23 @@ constexpr std::uint32_t kEmptyBeforeYield = 64;             // loops
 constexpr std::uint32_t kEmptyBeforeSleep = 256;            // loops
 constexpr long kShortSleep = 20'000, kLongSleep = 200'000;  // nanoseconds
 
+constexpr std::uint32_t kBurstsPerTimed = 16;
+
 static_assert(crypto::AeadBatch::kCapacity >= kBurstPackets);
+
+// Times a turn from its beginning to end(), if it is wanted.
+class Stopwatch {
+ public:
+  explicit Stopwatch(bool wanted) : start_(wanted ? rte_rdtsc() : 0) {}
+  void end(TurnTime& turn, std::uint16_t packets) const {
+    if (start_ == 0) return;
+    turn.cycles.add(rte_rdtsc() - start_);
+    turn.packets.add(packets);
+  }
+
+ private:
+  std::uint64_t start_;
+};
 
 void begin_packet(Packet& p, rte_mbuf* m, std::uint8_t port, std::uint8_t to_inside) {
   p = Packet{};
@@ -97,6 +113,8 @@ std::uint32_t Lane::receive_burst() {
   if (locked && !direction.turns.try_receive()) return 0;
   Burst& burst = (*bursts_)[(first_ + used_) % kBursts];
   burst.count = 0;
+  burst.timed = direction.turns.shared() && until_timed_ == 0;
+  const Stopwatch watch(burst.timed && locked);
   if (const LineSnapshot* line = direction.snapshot.load(std::memory_order_acquire)) {
     burst.direction = &direction;
     burst.line = line;
@@ -110,6 +128,8 @@ std::uint32_t Lane::receive_burst() {
   if (locked && burst.count != 0) number_at_once(burst);
   if (locked) direction.turns.leave_receive();
   if (burst.count == 0) return 0;
+  watch.end(counters_.receive_turn, burst.count);
+  until_timed_ = until_timed_ == 0 ? kBurstsPerTimed - 1 : until_timed_ - 1;
   burst.step = BurstStep::received;
   ++used_;
   const std::uint32_t moved = burst.count;
@@ -207,8 +227,10 @@ bool Lane::advance(Burst& burst) {
   if (burst.step == BurstStep::classified && burst.numbered) burst.step = BurstStep::build_first;
   if (burst.step == BurstStep::classified) {
     if (!turns.may_number(burst.ticket)) return false;
+    const Stopwatch watch(burst.timed);
     egress::number(burst);
     turns.pass_number(burst.ticket);
+    watch.end(counters_.number_turn, burst.count);
   }
   if (burst.step == BurstStep::crypted) return true;
   return egress ? egress::crypt(burst, *settings_.engine)
@@ -217,6 +239,8 @@ bool Lane::advance(Burst& burst) {
 
 // The send turn, by the burst's owner. The mbufs are the driver's afterwards.
 void Lane::send(Burst& burst) {
+  const Stopwatch watch(burst.timed);
+  const std::uint16_t packets = burst.count;
   if (settings_.line->direction == Direction::egress) {
     egress::settle(burst);
   } else {
@@ -234,6 +258,7 @@ void Lane::send(Burst& burst) {
   }
   burst.count = 0;
   settings_.line->turns.pass_send(burst.ticket);
+  watch.end(counters_.send_turn, packets);
 }
 
 // Packets [first, first + count) leave by one port. What a full queue does not take within

@@ -78,8 +78,9 @@ class Lane {
   LaneCounters counters_;
   std::size_t first_ = 0, used_ = 0;  // FIFO in bursts_
   std::size_t next_queue_ = 0;
-  std::uint32_t last_mean_ = 0;  // octets of a packet of the burst before
-  std::uint64_t retry_cycles_;   // TSC cycles that a full transmit queue is retried
+  std::uint32_t until_timed_ = 0;  // bursts until one whose turns are timed
+  std::uint32_t last_mean_ = 0;    // octets of a packet of the burst before
+  std::uint64_t retry_cycles_;     // TSC cycles that a full transmit queue is retried
   std::unique_ptr<std::array<Burst, kBursts>> bursts_;
   std::unique_ptr<FlowCache> flows_;
   std::unique_ptr<forward::HopCache> hops_;

@@ -1,11 +1,13 @@
 // Cycles per packet of the real lanes on one core, with the I/O floor and the crypto cost of the
 // same run beside them. Packets come from memory and are warm in the cache. What ingress opens was
 // sealed just before by the peer's egress, with increasing numbers; that is not timed.
+#include <fmt/format.h>
 #include <intel-ipsec-mb.h>
 #include <rte_cycles.h>
 #include <rte_eal.h>
 #include <rte_ethdev.h>
 #include <rte_version.h>
+#include <sched.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -21,20 +23,23 @@
 #include <optional>
 #include <random>
 #include <regex>
+#include <span>
 #include <sstream>
 
 #include "crypto/engines/auto.h"
+#include "perf/pipeline/direct_crypto.h"
+#include "perf/pipeline/in_turn.h"
 #include "perf/pipeline/site.h"
+#include "perf/pipeline/traffic.h"
 #include "pipelines/wire/ip.h"
 
 namespace sealwire::perf {
 namespace {
 
-using Sizes = std::vector<std::uint16_t>;  // octets of the frames of one burst before sealing
-
 constexpr std::size_t kRuns = 7;
 constexpr unsigned kSas[] = {1, 64, 4096, 100'000};
 constexpr unsigned kSasOfFull = 100'000;  // only in the full suite
+constexpr double kNear = 250;             // cycles of a hop between cores that are near
 
 // With several SAs: the greatest cycles in proportion to one SA's.
 double goal_of_sas(unsigned sas) { return sas > 4096 ? 2.2 : 1.4; }
@@ -50,52 +55,21 @@ constexpr StageRow kStages[] = {{"[]", {false, false}, 0, 0},
                                 {"[esp, macsec]", {true, true}, 0, 0}};
 constexpr std::uint16_t kSizes[] = {64, 128, 256, 512, 1024, 1420, 8900, 0};  // 0: IMIX
 
-Sizes sizes_of(std::uint16_t size) {
-  if (size != 0) return Sizes(pipelines::kBurstPackets, size);
-  Sizes mix;
-  for (std::size_t i = 0; i < 5; ++i)
-    for (const int s : {576, 64, 576, 64, 1420, 576, 64, 576, 64, 576, 64, 576})
-      mix.push_back(static_cast<std::uint16_t>(s));
-  return mix;
-}
-
-/// UDP from site 1's inside to site 2's.
-std::vector<std::uint8_t> frame_of(std::uint16_t size) {
-  std::vector<std::uint8_t> f(size, 0x5a);
-  constexpr std::uint8_t head[] = {2, 0xcc, 0,    0, 1, 1,  2,  0xaa, 0, 0, 1,  10,
-                                   8, 0,    0x45, 0, 0, 0,  0,  1,    0, 0, 64, 17,
-                                   0, 0,    10,   1, 0, 10, 10, 2,    0, 20};
-  std::memcpy(f.data(), head, sizeof head);
-  pipelines::wire::store_be(f.data() + 16, static_cast<std::uint16_t>(size - 14));
-  pipelines::wire::set_ipv4_checksum(f.data() + 14, 20);
-  return f;
-}
-
-struct Figure {
-  double median = 0, spread = 0;  // spread: (largest - smallest) / median
-};
-
-Figure figure_of(std::vector<double> runs) {
-  std::sort(runs.begin(), runs.end());
-  const double median = runs[runs.size() / 2];
-  return {median, median > 0 ? (runs.back() - runs.front()) / median : 0};
-}
-
 class Bench {
  public:
   Bench(const StageRow& row, unsigned sas, crypto::EngineFactory& factory, rte_mempool* pool)
       : pool_(pool),
         sas_(sas),
-        a_(1, row.stages, sas, factory, pool),
-        b_(2, row.stages, sas, factory, pool) {}
+        a_(1, {.stages = row.stages, .sas = sas}, factory, pool),
+        b_(2, {.stages = row.stages, .sas = sas}, factory, pool) {}
 
   /// Cycles of one burst through the lane.
   std::uint64_t lane(const Sizes& sizes, bool ingress) {
     put(a_.inside, sizes);
-    const std::uint64_t sealing = pass(*a_.egress_lane, a_.outside.tx, sizes.size());
-    move(a_.outside.tx, ingress ? b_.outside.rx : nullptr, sizes.size());
+    const std::uint64_t sealing = pass(*a_.egress_lanes[0], a_.outside.tx, sizes.size());
+    move(a_.outside.tx, ingress ? b_.outside.rx[0] : nullptr, sizes.size());
     if (!ingress) return sealing;
-    const std::uint64_t opening = pass(*b_.ingress_lane, b_.inside.tx, sizes.size());
+    const std::uint64_t opening = pass(*b_.ingress_lanes[0], b_.inside.tx, sizes.size());
     move(b_.inside.tx, nullptr, sizes.size());
     return opening;
   }
@@ -124,7 +98,7 @@ class Bench {
       char* const data = rte_pktmbuf_append(m, size);
       std::memcpy(data, frame.data(), size);
       if (sas_ > 1) come_from(host_address(hosts_(random_)), reinterpret_cast<std::uint8_t*>(data));
-      if (rte_ring_enqueue(port.rx, m) != 0) throw std::runtime_error("the ring is full");
+      if (rte_ring_enqueue(port.rx[0], m) != 0) throw std::runtime_error("the ring is full");
     }
   }
 
@@ -168,49 +142,6 @@ class Bench {
 };
 
 /// ipsec-mb's direct API on a hot buffer: what the crypto of the same packets costs there.
-class DirectCrypto {
- public:
-  DirectCrypto() : manager_(alloc_mb_mgr(0)) {
-    IMB_ARCH chosen;
-    init_mb_mgr_auto(manager_, &chosen);
-    const std::uint8_t key[16] = {1, 2, 3};
-    IMB_AES128_GCM_PRE(manager_, key, &key_);
-  }
-  ~DirectCrypto() { free_mb_mgr(manager_); }
-  DirectCrypto(const DirectCrypto&) = delete;
-  DirectCrypto& operator=(const DirectCrypto&) = delete;
-
-  std::uint64_t burst(const Sizes& sizes, Stages stages, bool open) {
-    const std::uint64_t start = rte_rdtsc();
-    for (const std::uint16_t size : sizes) {
-      // ESP: IP packet, padding and 2 octets to a multiple of 4. MACsec: all after the addresses.
-      std::uint64_t length = size - 12U;
-      if (stages.esp) {
-        const std::uint64_t sealed = (size - 14U + 2U + 3U) & ~3U;
-        one(sealed, 8, open);
-        length = 2 + 20 + 16 + sealed + 16;  // EtherType, outer IP, ESP header and IV, ICV
-      }
-      if (stages.macsec) one(length, 28, open);
-    }
-    return rte_rdtsc() - start;
-  }
-
- private:
-  void one(std::uint64_t length, std::uint64_t aad, bool open) {
-    std::uint8_t tag[16];
-    if (open) {
-      IMB_AES128_GCM_DEC(manager_, &key_, &context_, data_, data_, length, iv_, aad_, aad, tag, 16);
-    } else {
-      IMB_AES128_GCM_ENC(manager_, &key_, &context_, data_, data_, length, iv_, aad_, aad, tag, 16);
-    }
-  }
-
-  IMB_MGR* manager_;
-  alignas(64) gcm_key_data key_;
-  alignas(64) gcm_context_data context_;
-  alignas(64) std::uint8_t data_[9216] = {}, iv_[16] = {}, aad_[64] = {};
-};
-
 nlohmann::json measure(const StageRow& row, unsigned sas, std::uint16_t size, bool ingress,
                        crypto::EngineFactory& factory, rte_mempool* pool, unsigned rounds) {
   Bench bench(row, sas, factory, pool);
@@ -278,6 +209,11 @@ nlohmann::json machine(bool huge) {
           {"libraries", {{"dpdk", rte_version()}, {"ipsec-mb", imb_get_version_str()}}}};
 }
 
+void print_head() {
+  std::printf("%-36s %6s %8s %7s %7s %7s %9s %7s %7s  %s\n", "row", "sas", "cycles", "spread",
+              "floor", "crypto", "overhead", "Mpps", "Gbit/s", "(total - floor) / crypto (goal)");
+}
+
 void print(const std::string& name, const nlohmann::json& r) {
   const auto of = [&r](const char* field) { return r[field].get<double>(); };
   std::printf("%-36s %6u %8.0f %6.1f%% %7.0f %7.0f %9.0f %7.2f %7.2f", name.c_str(),
@@ -297,7 +233,18 @@ bool hugepages() {
   return free * 2 > kMemory;
 }
 
-void start_eal(bool huge) {
+/// The first two cores that this process may use, or the only one.
+std::vector<unsigned> two_cores() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  sched_getaffinity(0, sizeof set, &set);
+  std::vector<unsigned> cores;
+  for (unsigned core = 0; core < CPU_SETSIZE && cores.size() < 2; ++core)
+    if (CPU_ISSET(core, &set)) cores.push_back(core);
+  return cores;
+}
+
+void start_eal(bool huge, const std::vector<unsigned>& cores) {
   std::vector<std::string> words{"sealwire_bench",
                                  "--no-pci",
                                  huge ? "--in-memory" : "--no-huge",
@@ -305,7 +252,7 @@ void start_eal(bool huge) {
                                  "-m",
                                  std::to_string(kMemory),
                                  "-l",
-                                 "0",
+                                 fmt::format("{}", fmt::join(cores, ",")),
                                  "--no-telemetry",
                                  "--log-level=lib.*:error"};
   std::vector<char*> arguments;
@@ -314,75 +261,212 @@ void start_eal(bool huge) {
     throw std::runtime_error("EAL does not start");
 }
 
-int run(int argc, char** argv) {
-  CLI::App app{"Cycles per packet of Sealwire's lanes, one core, packets from memory"};
+struct Options {
   std::string only, file, commit = "unknown", engine = "auto";
   unsigned rounds = 500;
   bool full = false;
   std::vector<unsigned> sas;
-  app.add_option("--only", only, "rows whose name matches this expression");
-  app.add_option("--json", file, "write the rows to this file");
-  app.add_option("--commit", commit, "what was built, for the JSON");
-  app.add_option("--engine", engine, "auto, batch-gcm, ipsec-mb or openssl");
-  app.add_option("--rounds", rounds, "bursts per run")->check(CLI::PositiveNumber);
-  app.add_option("--sas", sas, "only rows of so many SAs; all but 100000 are usual")
+};
+
+std::string name_of(const StageRow& row, bool ingress, std::uint16_t size) {
+  return std::string(row.name) + (ingress ? " ingress " : " egress ") +
+         (size == 0 ? "IMIX" : std::to_string(size));
+}
+
+/// The rows that are wanted, printed as they come.
+class Suite {
+ public:
+  Suite(const Options& options, rte_mempool* pool)
+      : options_(options),
+        wanted_(options.only),
+        pool_(pool),
+        factory_(need(crypto::make_software_factory(options.engine))) {}
+
+  void one_core() {
+    for (const StageRow& row : kStages)
+      for (const unsigned sas : kSas)
+        if (with_sas(row, sas))
+          for (const std::uint16_t size : kSizes)
+            if (sas == 1 ? options_.full || size == 256 || is_usual(size) : is_usual(size))
+              for (const bool ingress : {false, true}) one_core(row, sas, size, ingress);
+  }
+
+  /// One SA over one core and two, in turn.
+  void in_turn(std::span<const unsigned> lcores) {
+    if (!options_.sas.empty() && !contains(options_.sas, 1U)) return;
+    bool first = true;
+    for (const StageRow& row : kStages) {
+      if (row.stages.esp == row.stages.macsec) continue;
+      for (const bool ingress : {false, true})
+        for (const Spread spread : {Spread::shared_queue, Spread::own_queues})
+          for (const std::uint16_t size : kSizes) {
+            const std::string name =
+                name_of(row, ingress, size) +
+                (spread == Spread::own_queues ? " 2 own queues" : " 2 in turn");
+            if (!is_usual(size) || (ingress && spread == Spread::own_queues) ||
+                !std::regex_search(name, wanted_))
+              continue;
+            if (first) print_in_turn_head();
+            first = false;
+            in_turn(name, row, ingress, spread, size, lcores);
+          }
+    }
+  }
+
+  const nlohmann::json& rows() const { return rows_; }
+
+ private:
+  using Spread = pipelines::Spread;
+
+  template <class T>
+  static bool contains(const std::vector<T>& all, const T& one) {
+    return std::find(all.begin(), all.end(), one) != all.end();
+  }
+  static bool is_usual(std::uint16_t size) { return size == 0 || size == 64 || size == 1420; }
+
+  bool with_sas(const StageRow& row, unsigned sas) const {
+    if (sas > 1 && (!row.stages.esp || row.stages.macsec)) return false;
+    return options_.sas.empty() ? sas != kSasOfFull || options_.full : contains(options_.sas, sas);
+  }
+
+  nlohmann::json measured(const StageRow& row, unsigned sas, std::uint16_t size, bool ingress) {
+    return measure(row, sas, size, ingress, *factory_, pool_, options_.rounds);
+  }
+
+  void one_core(const StageRow& row, unsigned sas, std::uint16_t size, bool ingress) {
+    const std::string one = name_of(row, ingress, size);
+    const std::string name = sas == 1 ? one : one + " " + std::to_string(sas) + " SAs";
+    if (!std::regex_search(name, wanted_)) return;
+    if (rows_.empty()) print_head();
+    nlohmann::json r = measured(row, sas, size, ingress);
+    if (sas == 1) one_sa_[one] = r["cycles_per_packet"];
+    if (sas > 1) {
+      if (!one_sa_.contains(one))
+        one_sa_[one] = measured(row, 1, size, ingress)["cycles_per_packet"];
+      r["goal"] = goal_of_sas(sas);
+      r["ratio"] = r["cycles_per_packet"].get<double>() / one_sa_[one];
+    }
+    print(name, r);
+    rows_.push_back(r);
+  }
+
+  static void print_in_turn_head() {
+    std::printf("\n%-36s %8s %8s %7s %8s %13s %6s %22s %s\n", "row", "one core", "two", "spread",
+                "Mpps", "times (goal)", "hop", "turns: rx, number, tx",
+                "predicted times with 4, 8, 16 cores");
+  }
+
+  void in_turn(const std::string& name, const StageRow& row, bool ingress, Spread spread,
+               std::uint16_t size, std::span<const unsigned> lcores) {
+    if (large_pool_ == nullptr) {
+      large_pool_ =
+          rte_pktmbuf_pool_create("in-turn", kInTurnSlots - 1, 256, 0, 2304, SOCKET_ID_ANY);
+      if (large_pool_ == nullptr) throw std::runtime_error("no memory for packets");
+    }
+    const Sizes sizes = sizes_of(size);
+    InTurn alone(row.stages, Spread::alone, lcores.first(1), *factory_, large_pool_);
+    InTurn shared(row.stages, spread, lcores, *factory_, large_pool_);
+    std::vector<double> one, two, hops;
+    for (std::size_t run = 0; run <= kRuns; ++run) {  // the first warms up
+      const double of_one = alone.run(sizes, ingress), of_two = shared.run(sizes, ingress);
+      hops.push_back(hop_to(lcores[1]));
+      if (run == 0) continue;
+      one.push_back(of_one);
+      two.push_back(of_two);
+    }
+    const double before = figure_of(one).median, hop = figure_of(hops).median;
+    const Figure wall = figure_of(two);
+    const TurnTimes turns = shared.turn_times(ingress);
+    const auto hertz = static_cast<double>(rte_get_tsc_hz());
+    double octets = 0;
+    for (const std::uint16_t s : sizes) octets += s;
+    nlohmann::json r = measured(row, 1, size, ingress);  // for its floor and crypto
+    r["workload"] = "pipeline " + std::string(row.name) +
+                    (spread == Spread::own_queues ? " own queues" : " in turn");
+    r["cores"] = 2;
+    r["cycles_per_packet"] = 2 * wall.median;
+    r["spread"] = wall.spread;
+    r["overhead"] = 2 * wall.median - r["io_floor"].get<double>() - r["crypto"].get<double>();
+    r["mpps"] = hertz / wall.median / 1e6;
+    r["gbps"] = hertz / wall.median * octets / static_cast<double>(sizes.size()) * 8 / 1e9;
+    r["ratio"] = before / wall.median;
+    r["hop"] = hop;
+    r["turns"] = {{"receive", turns.receive}, {"number", turns.number}, {"send", turns.send}};
+    // Every burst passes its turns one after the other, each with a hop from the worker before.
+    const double least = turns.longest() + hop / pipelines::kBurstPackets;
+    for (const unsigned cores : {4U, 8U, 16U})
+      r["predicted"][std::to_string(cores)] = before / std::max(2 * wall.median / cores, least);
+    r["goal"] = goal_of_two(size, ingress, spread, hop);
+    print_in_turn(name, before, r);
+    rows_.push_back(r);
+  }
+
+  // Of ingress stated after it was measured.
+  static double goal_of_two(std::uint16_t size, bool ingress, Spread spread, double hop) {
+    const bool near = hop < kNear, small = size == 64;
+    if (ingress) return small ? (near ? 1.6 : 1.35) : (near ? 1.7 : 1.55);
+    if (!small) return near ? 1.85 : 1.7;
+    if (near) return 1.75;
+    return spread == Spread::own_queues ? 1.65 : 1.45;
+  }
+
+  static void print_in_turn(const std::string& name, double before, const nlohmann::json& r) {
+    const auto of = [](const nlohmann::json& v) { return v.get<double>(); };
+    const std::string times = fmt::format("{:.2f} ({:.2f})", of(r["ratio"]), of(r["goal"]));
+    const auto& turns = r["turns"];
+    const auto& predicted = r["predicted"];
+    fmt::print(
+        "{:<36} {:8.0f} {:8.1f} {:6.1f}% {:8.2f} {:>13} {:6.0f} {:>22} {:.1f}, {:.1f}, {:.1f}\n",
+        name, before, of(r["cycles_per_packet"]) / 2, 100 * of(r["spread"]), of(r["mpps"]), times,
+        of(r["hop"]),
+        fmt::format("{:.1f}, {:.1f}, {:.1f}", of(turns["receive"]), of(turns["number"]),
+                    of(turns["send"])),
+        of(predicted["4"]), of(predicted["8"]), of(predicted["16"]));
+    std::fflush(stdout);
+  }
+
+  const Options& options_;
+  const std::regex wanted_;
+  rte_mempool* const pool_;
+  rte_mempool* large_pool_ = nullptr;
+  const std::unique_ptr<crypto::EngineFactory> factory_;
+  nlohmann::json rows_ = nlohmann::json::array();
+  std::map<std::string, double> one_sa_;  // cycles
+};
+
+int run(int argc, char** argv) {
+  CLI::App app{"Cycles per packet of Sealwire's lanes, packets from memory"};
+  Options options;
+  app.add_option("--only", options.only, "rows whose name matches this expression");
+  app.add_option("--json", options.file, "write the rows to this file");
+  app.add_option("--commit", options.commit, "what was built, for the JSON");
+  app.add_option("--engine", options.engine, "auto, batch-gcm, ipsec-mb or openssl");
+  app.add_option("--rounds", options.rounds, "bursts per run")->check(CLI::PositiveNumber);
+  app.add_option("--sas", options.sas, "only rows of so many SAs; all but 100000 are usual")
       ->check(CLI::IsMember(std::vector<unsigned>(std::begin(kSas), std::end(kSas))))
       ->delimiter(',');
-  app.add_flag("--full", full, "every size, 100000 SAs");
+  app.add_flag("--full", options.full, "every size, 100000 SAs");
   CLI11_PARSE(app, argc, argv);
 
   const bool huge = hugepages();
-  start_eal(huge);
+  const std::vector<unsigned> cores = two_cores();
+  start_eal(huge, cores);
   rte_mempool* pool = rte_pktmbuf_pool_create("frames", 1023, 256, 0, 10240, SOCKET_ID_ANY);
   if (pool == nullptr) throw std::runtime_error("no memory for packets");
-  const auto factory = need(crypto::make_software_factory(engine));
-
-  nlohmann::json rows = nlohmann::json::array();
-  const std::regex wanted(only);
-  std::printf("%-36s %6s %8s %7s %7s %7s %9s %7s %7s  %s\n", "row", "sas", "cycles", "spread",
-              "floor", "crypto", "overhead", "Mpps", "Gbit/s", "(total - floor) / crypto (goal)");
-  std::map<std::string, double> one_sa;  // cycles
-  for (const StageRow& row : kStages) {
-    for (const unsigned count : kSas) {
-      if (count > 1 && (!row.stages.esp || row.stages.macsec)) continue;
-      if (sas.empty() ? count == kSasOfFull && !full
-                      : std::find(sas.begin(), sas.end(), count) == sas.end())
-        continue;
-      for (const std::uint16_t size : kSizes) {
-        if (!full && size != 0 && size != 64 && size != 256 && size != 1420) continue;
-        if (count > 1 && size != 0 && size != 64 && size != 1420) continue;
-        for (const bool ingress : {false, true}) {
-          const std::string one = std::string(row.name) + (ingress ? " ingress " : " egress ") +
-                                  (size == 0 ? "IMIX" : std::to_string(size));
-          const std::string name = count == 1 ? one : one + " " + std::to_string(count) + " SAs";
-          if (!std::regex_search(name, wanted)) continue;
-          const auto row_of = [&](unsigned n) {
-            return measure(row, n, size, ingress, *factory, pool, rounds);
-          };
-          nlohmann::json r = row_of(count);
-          if (count == 1) one_sa[one] = r["cycles_per_packet"];
-          if (count > 1) {
-            if (!one_sa.contains(one)) one_sa[one] = row_of(1)["cycles_per_packet"];
-            r["goal"] = goal_of_sas(count);
-            r["ratio"] = r["cycles_per_packet"].get<double>() / one_sa[one];
-          }
-          print(name, r);
-          rows.push_back(r);
-        }
-      }
-    }
-  }
-  if (!file.empty()) {
-    std::ofstream out(file);
+  Suite suite(options, pool);
+  suite.one_core();
+  if (cores.size() == 2) suite.in_turn(cores);
+  if (!options.file.empty()) {
+    std::ofstream out(options.file);
     out << nlohmann::json{{"machine", machine(huge)},
-                          {"commit", commit},
-                          {"engine", engine},
-                          {"rows", rows}}
+                          {"commit", options.commit},
+                          {"engine", options.engine},
+                          {"rows", suite.rows()}}
                .dump(1)
         << '\n';
-    if (!out.flush()) throw std::runtime_error("cannot write " + file);
+    if (!out.flush()) throw std::runtime_error("cannot write " + options.file);
   }
-  if (rows.empty()) throw std::runtime_error("no row matches " + only);
+  if (suite.rows().empty()) throw std::runtime_error("no row matches " + options.only);
   if (!huge)
     std::printf(
         "without hugepages: sysctl vm.nr_hugepages=200 makes packets some 15 cycles cheaper\n");

@@ -11,12 +11,11 @@ namespace {
 using namespace pipelines;
 
 constexpr auto kAlgorithm = crypto::Algorithm::aes_gcm_128;
-constexpr unsigned kSlots = 256;
 
-rte_ring* make_ring() {
+rte_ring* make_ring(unsigned slots) {
   static int made = 0;
-  rte_ring* ring = rte_ring_create(("bench" + std::to_string(made++)).c_str(), kSlots,
-                                   SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ);
+  rte_ring* ring = rte_ring_create(("bench" + std::to_string(made++)).c_str(), slots, SOCKET_ID_ANY,
+                                   RING_F_SP_ENQ | RING_F_SC_DEQ);
   if (ring == nullptr) throw std::runtime_error("no memory for a ring");
   return ring;
 }
@@ -69,34 +68,39 @@ crypto::Sci sci_of(int site) {
 
 std::uint32_t host_address(std::uint32_t host) { return (172U << 24 | 16U << 16) + host; }
 
-MemoryPort::MemoryPort(rte_mempool* pool) : rx(make_ring()), tx(make_ring()) {
+MemoryPort::MemoryPort(rte_mempool* pool, unsigned queues, unsigned slots) : tx(make_ring(slots)) {
   static int made = 0;
+  for (unsigned queue = 0; queue < queues; ++queue) rx[queue] = make_ring(slots);
   const int port =
-      rte_eth_from_rings(("memory" + std::to_string(made++)).c_str(), &rx, 1, &tx, 1, 0);
+      rte_eth_from_rings(("memory" + std::to_string(made++)).c_str(), rx.data(), queues, &tx, 1, 0);
   if (port < 0) throw std::runtime_error("rte_eth_from_rings");
   id = static_cast<std::uint16_t>(port);
   const rte_eth_conf conf{};
-  if (rte_eth_dev_configure(id, 1, 1, &conf) != 0 ||
-      rte_eth_rx_queue_setup(id, 0, 0, 0, nullptr, pool) != 0 ||
-      rte_eth_tx_queue_setup(id, 0, 0, 0, nullptr) != 0 || rte_eth_dev_start(id) != 0)
-    throw std::runtime_error("the ring port does not start");
+  bool good = rte_eth_dev_configure(id, static_cast<std::uint16_t>(queues), 1, &conf) == 0 &&
+              rte_eth_tx_queue_setup(id, 0, 0, 0, nullptr) == 0;
+  for (std::uint16_t queue = 0; queue < queues; ++queue)
+    good = good && rte_eth_rx_queue_setup(id, queue, 0, 0, nullptr, pool) == 0;
+  if (!good || rte_eth_dev_start(id) != 0) throw std::runtime_error("the ring port does not start");
 }
 
 MemoryPort::~MemoryPort() {
   rte_eth_dev_stop(id);
   rte_eth_dev_close(id);
-  rte_ring_free(rx);
+  for (rte_ring* ring : rx) rte_ring_free(ring);
   rte_ring_free(tx);
 }
 
-Site::Site(int number, Stages stages, unsigned sas, crypto::EngineFactory& factory,
+Site::Site(int number, const SiteSettings& settings, crypto::EngineFactory& factory,
            rte_mempool* pool)
-    : inside(pool),
-      outside(pool),
-      engine(need(factory.make())),
-      egress(pipelines::Direction::egress, Spread::alone),
-      ingress(pipelines::Direction::ingress, Spread::alone),
+    : inside(pool, settings.spread == Spread::own_queues ? settings.workers : 1, settings.slots),
+      outside(pool, 1, settings.slots),
+      egress(pipelines::Direction::egress, settings.spread),
+      ingress(pipelines::Direction::ingress,
+              settings.spread == Spread::alone ? Spread::alone : Spread::shared_queue),
       sad_([this](std::shared_ptr<void> old) { retired_.push_back(std::move(old)); }) {
+  for (unsigned worker = 0; worker < settings.workers; ++worker)
+    engines.push_back(need(factory.make()));
+  const Stages stages = settings.stages;
   const int peer = 3 - number;
   const auto n = static_cast<std::uint8_t>(number);
   snapshot_.esp = stages.esp;
@@ -105,26 +109,34 @@ Site::Site(int number, Stages stages, unsigned sas, crypto::EngineFactory& facto
   snapshot_.inside = {{.id = inside.id, .mtu = 9000, .mac = {2, 0xcc, 0, 0, n, 1}}};
   snapshot_.outside = {{.id = outside.id, .mtu = 9000, .mac = {2, 0xbb, 0, 0, n, 1}}};
   if (stages.macsec) add_macsec(number, peer);
-  if (stages.esp) add_esp(number, peer, sas);
+  if (stages.esp) add_esp(number, peer, settings.sas);
   for (LineDirection* direction : {&egress, &ingress}) {
     direction->pool = pool;
     direction->snapshot.store(&snapshot_, std::memory_order_release);
   }
-  egress_lane = std::make_unique<Lane>(
-      LaneSettings{.line = &egress, .receive = {{0, 0}}, .engine = engine.get()});
-  ingress_lane = std::make_unique<Lane>(
-      LaneSettings{.line = &ingress, .receive = {{0, 0}}, .engine = engine.get()});
+  for (std::uint16_t worker = 0; worker < settings.workers; ++worker) {
+    const std::uint16_t own = settings.spread == Spread::own_queues ? worker : std::uint16_t{0};
+    const auto lane = [&](LineDirection& line, std::uint16_t queue) {
+      return std::make_unique<Lane>(LaneSettings{.line = &line,
+                                                 .receive = {{0, queue}},
+                                                 .engine = engines[worker].get(),
+                                                 .worker = worker});
+    };
+    egress_lanes.push_back(lane(egress, own));
+    ingress_lanes.push_back(lane(ingress, 0));
+  }
 }
 
 void Site::add_macsec(int number, int peer) {
   secy_ = need(Secy::create({.sci = sci_of(number)}));
   snapshot_.outside[0].secy = secy_.get();
-  need(secy_->install_transmit_sa({.key = need(engine->make_key(kAlgorithm, key_octets(number)))}));
+  need(secy_->install_transmit_sa(
+      {.key = need(engines[0]->make_key(kAlgorithm, key_octets(number)))}));
   need(secy_->enable_transmit(crypto::An(0), true));
   need(secy_->set_encoding_sa(crypto::An(0)));
   need(secy_->create_receive_sc(sci_of(peer)));
-  need(secy_->install_receive_sa(sci_of(peer),
-                                 {.key = need(engine->make_key(kAlgorithm, key_octets(peer)))}));
+  need(secy_->install_receive_sa(
+      sci_of(peer), {.key = need(engines[0]->make_key(kAlgorithm, key_octets(peer)))}));
   need(secy_->enable_receive(sci_of(peer), crypto::An(0), true));
 }
 
@@ -155,7 +167,7 @@ void Site::add_outbound(unsigned sas, Adjacency& hop) {
     rules[sa].action = PolicyAction::protect;
     rules[sa].selector = selector_of(sa, sas);
     rules[sa].slots = {slot};
-    need(sad_.install(*slot, tunnel<OutboundSaParameters>(sa, *engine)))
+    need(sad_.install(*slot, tunnel<OutboundSaParameters>(sa, *engines[0])))
         ->adjacency.store(&hop, std::memory_order_release);  // as the slow path does
   }
   spd_ = need(Spd::build(std::move(rules), {}));
@@ -166,7 +178,7 @@ void Site::add_inbound(unsigned sas) {
   for (unsigned sa = 0; sa < sas; ++sa) {
     rules[sa].action = PolicyAction::protect;
     rules[sa].selector = selector_of(sa, sas);
-    auto parameters = tunnel<InboundSaParameters>(sa, *engine);
+    auto parameters = tunnel<InboundSaParameters>(sa, *engines[0]);
     parameters.selectors = {rules[sa].selector};
     need(sad_.add_inbound(std::move(parameters)));
   }

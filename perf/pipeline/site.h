@@ -5,6 +5,7 @@
 #include <rte_mbuf.h>
 #include <rte_ring.h>
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <stdexcept>
@@ -29,25 +30,38 @@ struct Stages {
 /// the same.
 std::uint32_t host_address(std::uint32_t host);
 
-/// An ethdev with one queue each way; what it receives is put into `rx`, what it sends is in `tx`.
+/// An ethdev; what it receives by its queues is put into `rx`, what it sends by its only one is in
+/// `tx`.
 struct MemoryPort {
-  explicit MemoryPort(rte_mempool* pool);
+  static constexpr std::size_t kMostQueues = 2;
+  MemoryPort(rte_mempool* pool, unsigned queues, unsigned slots);
   ~MemoryPort();
   MemoryPort(const MemoryPort&) = delete;
   MemoryPort& operator=(const MemoryPort&) = delete;
-  rte_ring *rx, *tx;
+  std::array<rte_ring*, kMostQueues> rx{};
+  rte_ring* tx;
   std::uint16_t id;
 };
+
+struct SiteSettings {
+  Stages stages;
+  unsigned sas = 1;      // of ESP
+  unsigned workers = 1;  // of each direction
+  pipelines::Spread spread = pipelines::Spread::alone;
+  unsigned slots = 256;  // of a port's queue
+};
+
+using Lanes = std::vector<std::unique_ptr<pipelines::Lane>>;
 
 /// Site 1 seals towards site 2, which opens what it sealed; of ESP each has the SAs of its part.
 class Site {
  public:
-  Site(int number, Stages stages, unsigned sas, crypto::EngineFactory& factory, rte_mempool* pool);
+  Site(int number, const SiteSettings& settings, crypto::EngineFactory& factory, rte_mempool* pool);
 
   MemoryPort inside, outside;
-  std::unique_ptr<crypto::Engine> engine;
+  std::vector<std::unique_ptr<crypto::Engine>> engines;
   pipelines::LineDirection egress, ingress;
-  std::unique_ptr<pipelines::Lane> egress_lane, ingress_lane;
+  Lanes egress_lanes, ingress_lanes;  // one for each worker
 
  private:
   void add_macsec(int number, int peer);

@@ -1,0 +1,23 @@
+// The frames of a burst, and what runs of the same are summed up to.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace sealwire::perf {
+
+/// Octets of the frames of one burst before sealing.
+using Sizes = std::vector<std::uint16_t>;
+
+/// A full burst; 0: IMIX, 5 x 64, 6 x 576 and 1 x 1420.
+Sizes sizes_of(std::uint16_t size);
+
+/// UDP from site 1's inside to site 2's.
+std::vector<std::uint8_t> frame_of(std::uint16_t size);
+
+struct Figure {
+  double median = 0, spread = 0;  // spread: (largest - smallest) / median
+};
+Figure figure_of(std::vector<double> runs);
+
+}  // namespace sealwire::perf
