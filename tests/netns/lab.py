@@ -54,6 +54,7 @@ class Lab:
         self.folder = Path(tempfile.mkdtemp(prefix=f"sealwire-{self.prefix}-"))
         self.namespaces = []
         self.processes = []
+        self.environment = {}  # more of it, for processes
 
     def __enter__(self):
         return self
@@ -85,7 +86,8 @@ class Lab:
         out = open(log, "ab") if log else subprocess.DEVNULL
         process = subprocess.Popen(
             ["ip", "netns", "exec", namespace, *[str(word) for word in command]],
-            stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, **kwargs)
+            stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
+            **{"env": {**os.environ, **self.environment}, **kwargs})
         if log:
             out.close()
         self.processes.append(process)

@@ -1,0 +1,115 @@
+#!/usr/bin/python3
+"""perf/linerate as it is: every frame arrives or is counted as lost, and what leaves sealed is sealed. No speed."""
+
+import importlib.machinery
+import importlib.util
+import os
+import signal
+import struct
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+from unittest import mock
+
+sys.dont_write_bytecode = True
+TOP = Path(__file__).resolve().parents[2]
+SPEC = importlib.util.spec_from_loader(
+    "linerate", importlib.machinery.SourceFileLoader("linerate", str(TOP / "perf" / "linerate" / "run")))
+linerate = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(linerate)
+
+SIZE = 256
+UDP = 14 + 20  # where it begins in the frames that testpmd offers
+LOOKUPS = 3000  # for each frame: some 10000 a second, so that the capture stays small
+
+
+def frames(path):
+    """What a pcap file holds."""
+    data, at, found = path.read_bytes(), 24, []
+    while at < len(data):
+        length = struct.unpack_from("<I", data, at + 8)[0]
+        found.append(data[at + 16:at + 16 + length])
+        at += 16 + length
+    return found
+
+
+class Linerate(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(prefix="sealwire-linerate-")
+        self.addCleanup(folder.cleanup)
+        self.capture, self.source = Path(folder.name) / "capture", Path(folder.name) / "source"
+        linerate.write_pcap(self.source, SIZE)
+
+    def frames_of_a_run(self, daemons, stage, counted=lambda first, last: None):
+        """What the sink received. `counted` asks the daemons how many were sealed by the first and opened by the last."""
+        with linerate.Bench(daemons, SIZE, stage, self.capture) as bench:
+            row = bench.run(0.4, LOOKUPS)
+            numbers = counted(bench.daemons[0], bench.daemons[-1])
+        found = frames(self.capture)
+        self.assertGreater(row["received"], 0, row)
+        self.assertEqual(row["received"], len(found), row)
+        self.assertEqual(row["sent"] - row["received"], sum(row["drops"].values()), row)
+        if numbers:
+            self.assertEqual(sorted([*numbers, row["received"]], reverse=True), [*numbers, row["received"]])
+        return found
+
+    def test_1_macsec_on_the_wire(self):
+        sealed = self.frames_of_a_run(1, "macsec")
+        self.assertEqual({frame[12:14].hex() for frame in sealed}, {"88e5"})
+        self.assertEqual({frame[14] >> 2 & 3 for frame in sealed}, {3}, "encrypted and changed")
+        numbers = [int.from_bytes(frame[16:20], "big") for frame in sealed]
+        self.assertEqual(numbers, sorted(set(numbers)), "packet numbers rise")
+        for plain in frames(self.source):
+            self.assertFalse(any(plain[UDP:UDP + 24] in frame for frame in sealed), "a frame left in the clear")
+
+    def test_2_esp_on_the_wire(self):
+        sealed = self.frames_of_a_run(1, "esp")
+        self.assertEqual({(frame[12:14].hex(), frame[23]) for frame in sealed}, {("0800", 50)})
+        numbers = [int.from_bytes(frame[38:42], "big") for frame in sealed]
+        self.assertEqual(numbers, sorted(set(numbers)), "sequence numbers rise")
+        for plain in frames(self.source):
+            self.assertFalse(any(plain[UDP:UDP + 24] in frame for frame in sealed), "a packet left in the clear")
+
+    def test_3_macsec_there_and_back(self):
+        def counted(first, last):
+            transmit, receive = (daemon.show("secy")["secys"][0] for daemon in (first, last))
+            return (transmit["transmit"]["counters"]["OutPktsEncrypted"],
+                    receive["receive"]["scs"][0]["counters"]["InPktsOK"])
+
+        self.assertEqual(set(self.frames_of_a_run(2, "macsec", counted)), set(frames(self.source)))
+
+    def test_4_esp_there_and_back(self):
+        def counted(first, last):
+            return [next(sa["packets"] for sa in daemon.show("sa")["sas"] if sa["name"] == name)
+                    for daemon, name in ((first, "there"), (last, "back"))]
+
+        self.assertEqual({frame[UDP:] for frame in self.frames_of_a_run(2, "esp", counted)},
+                         {frame[UDP:] for frame in frames(self.source)})
+
+    def test_5_what_a_sink_does_not_take_is_counted(self):
+        with linerate.Bench(2, SIZE) as bench:
+            def ask(command, answer):
+                """The sink stands still from its start to the next thing it is asked, so while frames are offered."""
+                bench.sink.process.send_signal(signal.SIGCONT)
+                found = linerate.Testpmd.ask(bench.sink, command, answer)
+                if command == "start":
+                    bench.sink.process.send_signal(signal.SIGSTOP)
+                return found
+
+            with mock.patch.object(bench.sink, "ask", ask):
+                row = bench.run(0.3)
+        self.assertGreater(row["drops"].get("TxFull", 0), 0, row)
+        self.assertGreater(row["received"], 0, row)
+        self.assertEqual(row["sent"] - row["received"], sum(row["drops"].values()), row)
+
+    def test_6_a_testpmd_that_fails_says_why(self):
+        with mock.patch.dict(os.environ, PATH="/nonexistent"), self.assertRaisesRegex(RuntimeError, "dpdk-dev"):
+            linerate.Testpmd(None, "sink", [])
+        with linerate.LineLab("lr") as lab:
+            with self.assertRaisesRegex(RuntimeError, r"(?s)as sink ended with 1; .*net_nonsense"):
+                linerate.Testpmd(lab, "sink", ["net_nonsense0"])
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
