@@ -41,12 +41,8 @@ int run_job(void* argument) {
   return 0;
 }
 
-[[noreturn]] void fail_of(const Lanes& lanes, const std::string& what) {
-  std::string text = what;
-  for (std::size_t r = 0; r < pipelines::kDropReasons; ++r)
-    for (const auto& lane : lanes)
-      if (lane->counters().drops[r].read() != 0)
-        text.append(" ").append(pipelines::info(static_cast<pipelines::DropReason>(r)).name);
+[[noreturn]] void fail_of(const Lanes& lanes, std::string text) {
+  for (const auto& lane : lanes) text += drops_of(*lane);
   throw std::runtime_error(text);
 }
 

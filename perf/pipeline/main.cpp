@@ -29,6 +29,8 @@
 #include "crypto/engines/auto.h"
 #include "perf/pipeline/direct_crypto.h"
 #include "perf/pipeline/in_turn.h"
+#include "perf/pipeline/one_core.h"
+#include "perf/pipeline/rekey.h"
 #include "perf/pipeline/site.h"
 #include "perf/pipeline/traffic.h"
 #include "pipelines/wire/ip.h"
@@ -55,104 +57,17 @@ constexpr StageRow kStages[] = {{"[]", {false, false}, 0, 0},
                                 {"[esp, macsec]", {true, true}, 0, 0}};
 constexpr std::uint16_t kSizes[] = {64, 128, 256, 512, 1024, 1420, 8900, 0};  // 0: IMIX
 
-class Bench {
- public:
-  Bench(const StageRow& row, unsigned sas, crypto::EngineFactory& factory, rte_mempool* pool)
-      : pool_(pool),
-        sas_(sas),
-        a_(1, {.stages = row.stages, .sas = sas}, factory, pool),
-        b_(2, {.stages = row.stages, .sas = sas}, factory, pool) {}
-
-  /// Cycles of one burst through the lane.
-  std::uint64_t lane(const Sizes& sizes, bool ingress) {
-    put(a_.inside, sizes);
-    const std::uint64_t sealing = pass(*a_.egress_lanes[0], a_.outside.tx, sizes.size());
-    move(a_.outside.tx, ingress ? b_.outside.rx[0] : nullptr, sizes.size());
-    if (!ingress) return sealing;
-    const std::uint64_t opening = pass(*b_.ingress_lanes[0], b_.inside.tx, sizes.size());
-    move(b_.inside.tx, nullptr, sizes.size());
-    return opening;
-  }
-
-  /// Cycles of one burst received and sent, and nothing else.
-  std::uint64_t floor(const Sizes& sizes) {
-    put(a_.inside, sizes);
-    std::array<rte_mbuf*, pipelines::kBurstPackets> mbufs;
-    const std::uint64_t start = rte_rdtsc();
-    const std::uint16_t n = rte_eth_rx_burst(a_.inside.id, 0, mbufs.data(), mbufs.size());
-    const std::uint16_t sent = rte_eth_tx_burst(a_.outside.id, 0, mbufs.data(), n);
-    const std::uint64_t cycles = rte_rdtsc() - start;
-    if (sent != sizes.size()) throw std::runtime_error("the floor lost packets");
-    move(a_.outside.tx, nullptr, sizes.size());
-    return cycles;
-  }
-
- private:
-  void put(MemoryPort& port, const Sizes& sizes) {
-    for (const std::uint16_t size : sizes) {
-      auto& frame = frames_[size];
-      if (frame.empty()) frame = frame_of(size);
-      rte_mbuf* m = rte_pktmbuf_alloc(pool_);
-      if (m == nullptr) throw std::runtime_error("the packet pool is empty");
-      m->data_off = 256;
-      char* const data = rte_pktmbuf_append(m, size);
-      std::memcpy(data, frame.data(), size);
-      if (sas_ > 1) come_from(host_address(hosts_(random_)), reinterpret_cast<std::uint8_t*>(data));
-      if (rte_ring_enqueue(port.rx[0], m) != 0) throw std::runtime_error("the ring is full");
-    }
-  }
-
-  static void come_from(std::uint32_t host, std::uint8_t* frame) {
-    pipelines::wire::store_be(frame + 26, host);
-    pipelines::wire::set_ipv4_checksum(frame + 14, 20);
-  }
-
-  static std::uint64_t pass(pipelines::Lane& lane, const rte_ring* sent, std::size_t count) {
-    const std::uint64_t start = rte_rdtsc();
-    for (int polls = 0; rte_ring_count(sent) < count; ++polls) {
-      lane.poll(true);
-      if (polls == 1000) {
-        std::string text = "the lane dropped packets:";
-        for (std::size_t r = 0; r < lane.counters().drops.size(); ++r)
-          if (lane.counters().drops[r].read() != 0)
-            text.append(" ").append(pipelines::info(static_cast<pipelines::DropReason>(r)).name);
-        throw std::runtime_error(text);
-      }
-    }
-    return rte_rdtsc() - start;
-  }
-
-  static void move(rte_ring* from, rte_ring* to, std::size_t count) {
-    void* mbufs[pipelines::kBurstPackets];
-    if (rte_ring_dequeue_burst(from, mbufs, static_cast<unsigned>(count), nullptr) != count)
-      throw std::runtime_error("packets are missing");
-    if (to == nullptr) {
-      rte_pktmbuf_free_bulk(reinterpret_cast<rte_mbuf**>(mbufs), static_cast<unsigned>(count));
-    } else {
-      rte_ring_enqueue_burst(to, mbufs, static_cast<unsigned>(count), nullptr);
-    }
-  }
-
-  rte_mempool* pool_;
-  unsigned sas_;
-  Site a_, b_;
-  std::minstd_rand random_{1};  // the same packets in every run of the program
-  std::uniform_int_distribution<std::uint32_t> hosts_{0, sas_ - 1};
-  std::map<std::uint16_t, std::vector<std::uint8_t>> frames_;
-};
-
-/// ipsec-mb's direct API on a hot buffer: what the crypto of the same packets costs there.
 nlohmann::json measure(const StageRow& row, unsigned sas, std::uint16_t size, bool ingress,
                        crypto::EngineFactory& factory, rte_mempool* pool, unsigned rounds) {
-  Bench bench(row, sas, factory, pool);
+  OneCore bench(row.stages, sas, factory, pool);
   DirectCrypto direct;
   const Sizes sizes = sizes_of(size);
   const auto packets = static_cast<double>(sizes.size()) * rounds;
   const auto warm = static_cast<unsigned>(4 * sas / sizes.size());  // bursts: most SAs met
   std::array<std::vector<double>, 3> runs;
   const std::function<std::uint64_t()> parts[] = {
-      [&] { return bench.lane(sizes, ingress); }, [&] { return bench.floor(sizes); },
-      [&] { return direct.burst(sizes, row.stages, ingress); }};
+      [&] { return ingress ? bench.pass(sizes).ingress : bench.seal(sizes); },
+      [&] { return bench.floor(sizes); }, [&] { return direct.burst(sizes, row.stages, ingress); }};
   for (std::size_t run = 0; run <= kRuns; ++run) {  // the first warms up
     for (std::size_t part = 0; part < runs.size(); ++part) {
       std::uint64_t cycles = 0;
@@ -313,6 +228,47 @@ class Suite {
     }
   }
 
+  /// Of ESP.
+  void rekeys(std::span<const unsigned> lcores) {
+    const auto hertz = static_cast<double>(rte_get_tsc_hz());
+    if (const std::string name = "[esp] install"; std::regex_search(name, wanted_)) {
+      const InstallCycles cycles = install_cycles(*factory_, pool_);
+      fmt::print(
+          "\n{:<36} outbound {:.0f} cycles ({:.0f} a second), inbound {:.0f} ({:.0f} a second)\n",
+          name, cycles.outbound.median, hertz / cycles.outbound.median, cycles.inbound.median,
+          hertz / cycles.inbound.median);
+      for (const auto& [direction, figure] :
+           {std::pair{"egress", cycles.outbound}, std::pair{"ingress", cycles.inbound}})
+        rows_.push_back({{"workload", "install SA"},
+                         {"algorithm", "aes-gcm-128"},
+                         {"direction", direction},
+                         {"cores", 1},
+                         {"cycles_per_sa", figure.median},
+                         {"spread", figure.spread},
+                         {"per_second", hertz / figure.median}});
+    }
+    const std::string name = "[esp] 1420 1000 SAs, 1000 rekeys/s";
+    if (lcores.size() != 2 || !std::regex_search(name, wanted_)) return;
+    const RekeyLoad r = rekey_under_load(1000, lcores[1], sizes_of(1420), *factory_, pool_);
+    fmt::print(
+        "{:<36} {:.0f} rekeys a second: {:.0f} cycles for both ways, {:.0f} without; {:.1f} % less "
+        "throughput (2.0), none lost; spread {:.1f} and {:.1f} %\n",
+        name, r.per_second, r.rekeying.median, r.still.median, 100 * r.loss,
+        100 * r.rekeying.spread, 100 * r.still.spread);
+    rows_.push_back({{"workload", "rekey under load"},
+                     {"algorithm", "aes-gcm-128"},
+                     {"size", 1420},
+                     {"direction", "both"},
+                     {"cores", 1},
+                     {"sas", 1000},
+                     {"cycles_per_packet", r.rekeying.median},
+                     {"spread", r.rekeying.spread},
+                     {"without", r.still.median},
+                     {"per_second", r.per_second},
+                     {"loss", r.loss},
+                     {"goal", 0.02}});
+  }
+
   const nlohmann::json& rows() const { return rows_; }
 
  private:
@@ -456,6 +412,7 @@ int run(int argc, char** argv) {
   Suite suite(options, pool);
   suite.one_core();
   if (cores.size() == 2) suite.in_turn(cores);
+  suite.rekeys(cores);
   if (!options.file.empty()) {
     std::ofstream out(options.file);
     out << nlohmann::json{{"machine", machine(huge)},

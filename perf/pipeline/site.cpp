@@ -48,18 +48,6 @@ Selector selector_of(unsigned sa, unsigned sas) {
   return selector;
 }
 
-// Of the tunnel from site 1 to site 2.
-template <class Parameters>
-Parameters tunnel(unsigned sa, crypto::Engine& engine) {
-  Parameters parameters;
-  parameters.spi = crypto::Spi(0x1000U + sa);
-  parameters.algorithm = kAlgorithm;
-  parameters.key = need(engine.make_key(kAlgorithm, key_octets(1, sa)));
-  parameters.source = outside_address(1);
-  parameters.destination = outside_address(2);
-  return parameters;
-}
-
 crypto::Sci sci_of(int site) {
   return crypto::Sci(0x0200000000000001U + (static_cast<std::uint64_t>(site) << 16));
 }
@@ -97,6 +85,7 @@ Site::Site(int number, const SiteSettings& settings, crypto::EngineFactory& fact
       egress(pipelines::Direction::egress, settings.spread),
       ingress(pipelines::Direction::ingress,
               settings.spread == Spread::alone ? Spread::alone : Spread::shared_queue),
+      sas_(settings.sas),
       sad_([this](std::shared_ptr<void> old) { retired_.push_back(std::move(old)); }) {
   for (unsigned worker = 0; worker < settings.workers; ++worker)
     engines.push_back(need(factory.make()));
@@ -109,7 +98,7 @@ Site::Site(int number, const SiteSettings& settings, crypto::EngineFactory& fact
   snapshot_.inside = {{.id = inside.id, .mtu = 9000, .mac = {2, 0xcc, 0, 0, n, 1}}};
   snapshot_.outside = {{.id = outside.id, .mtu = 9000, .mac = {2, 0xbb, 0, 0, n, 1}}};
   if (stages.macsec) add_macsec(number, peer);
-  if (stages.esp) add_esp(number, peer, settings.sas);
+  if (stages.esp) add_esp(number, peer);
   for (LineDirection* direction : {&egress, &ingress}) {
     direction->pool = pool;
     direction->snapshot.store(&snapshot_, std::memory_order_release);
@@ -140,7 +129,7 @@ void Site::add_macsec(int number, int peer) {
   need(secy_->enable_receive(sci_of(peer), crypto::An(0), true));
 }
 
-void Site::add_esp(int number, int peer, unsigned sas) {
+void Site::add_esp(int number, int peer) {
   const auto n = static_cast<std::uint8_t>(number), p = static_cast<std::uint8_t>(peer);
   GatewayPort in, out;
   in.addresses = {{inside_address(number, 1), 24}};
@@ -151,38 +140,77 @@ void Site::add_esp(int number, int peer, unsigned sas) {
   Adjacency* const hop = neighbours_.get(Side::outside, 0, outside_address(peer));
   neighbours_.resolve(*hop, {2, 0xbb, 0, 0, p, 1});
   if (number == 1) {
-    add_outbound(sas, *hop);
+    add_outbound(*hop);
   } else {
-    add_inbound(sas);
+    add_inbound();
   }
   snapshot_.sad = &sad_;
   snapshot_.spd = spd_.get();
   snapshot_.gateway = &gateway_;
 }
 
-void Site::add_outbound(unsigned sas, Adjacency& hop) {
-  std::vector<PolicyRule> rules(sas);
-  for (unsigned sa = 0; sa < sas; ++sa) {
-    OutboundSlot* const slot = sad_.make_slot();
+crypto::Spi Site::spi_of(unsigned sa, unsigned generation) const {
+  return crypto::Spi(0x1000U + generation * sas_ + sa);
+}
+
+// Of the tunnel from site 1 to site 2.
+template <class Parameters>
+Parameters Site::tunnel(unsigned sa, unsigned generation) {
+  Parameters parameters;
+  parameters.spi = spi_of(sa, generation);
+  parameters.algorithm = kAlgorithm;
+  parameters.key = need(engines[0]->make_key(kAlgorithm, key_octets(1, generation * sas_ + sa)));
+  parameters.source = outside_address(1);
+  parameters.destination = outside_address(2);
+  return parameters;
+}
+
+void Site::add_outbound(Adjacency& hop) {
+  hop_ = &hop;
+  std::vector<PolicyRule> rules(sas_);
+  for (unsigned sa = 0; sa < sas_; ++sa) {
+    slots_.push_back(sad_.make_slot());
     rules[sa].action = PolicyAction::protect;
-    rules[sa].selector = selector_of(sa, sas);
-    rules[sa].slots = {slot};
-    need(sad_.install(*slot, tunnel<OutboundSaParameters>(sa, *engines[0])))
-        ->adjacency.store(&hop, std::memory_order_release);  // as the slow path does
+    rules[sa].selector = selector_of(sa, sas_);
+    rules[sa].slots = {slots_.back()};
+    rekey_outbound(sa, 0);
   }
   spd_ = need(Spd::build(std::move(rules), {}));
 }
 
-void Site::add_inbound(unsigned sas) {
-  std::vector<PolicyRule> rules(sas);
-  for (unsigned sa = 0; sa < sas; ++sa) {
+void Site::add_inbound() {
+  std::vector<PolicyRule> rules(sas_);
+  for (unsigned sa = 0; sa < sas_; ++sa) {
     rules[sa].action = PolicyAction::protect;
-    rules[sa].selector = selector_of(sa, sas);
-    auto parameters = tunnel<InboundSaParameters>(sa, *engines[0]);
-    parameters.selectors = {rules[sa].selector};
-    need(sad_.add_inbound(std::move(parameters)));
+    rules[sa].selector = selector_of(sa, sas_);
+    add_inbound(sa, 0);
   }
   spd_ = need(Spd::build({}, std::move(rules)));
+}
+
+void Site::rekey_outbound(unsigned sa, unsigned generation) {
+  auto made = need(sad_.make_outbound(tunnel<OutboundSaParameters>(sa, generation)));
+  made->adjacency.store(hop_, std::memory_order_release);  // as the slow path does
+  sad_.put(*slots_[sa], std::move(made));
+}
+
+void Site::add_inbound(unsigned sa, unsigned generation) {
+  auto parameters = tunnel<InboundSaParameters>(sa, generation);
+  parameters.selectors = {selector_of(sa, sas_)};
+  need(sad_.add_inbound(std::move(parameters)));
+}
+
+void Site::remove_inbound(unsigned sa, unsigned generation) {
+  if (!sad_.remove_inbound(spi_of(sa, generation)))
+    throw std::runtime_error("there is no such inbound SA");
+}
+
+std::string drops_of(const Lane& lane) {
+  std::string names;
+  for (std::size_t r = 0; r < kDropReasons; ++r)
+    if (lane.counters().drops[r].read() != 0)
+      names.append(" ").append(info(static_cast<DropReason>(r)).name);
+  return names;
 }
 
 }  // namespace sealwire::perf

@@ -63,20 +63,35 @@ class Site {
   pipelines::LineDirection egress, ingress;
   Lanes egress_lanes, ingress_lanes;  // one for each worker
 
+  /// Of ESP: a new outbound SA for the packets of SA `sa`, and its inbound twin at the other site;
+  /// key and SPI are those of `generation`, the first of which is 0.
+  void rekey_outbound(unsigned sa, unsigned generation);
+  void add_inbound(unsigned sa, unsigned generation);
+  void remove_inbound(unsigned sa, unsigned generation);
+
  private:
   void add_macsec(int number, int peer);
-  void add_esp(int number, int peer, unsigned sas);
-  void add_outbound(unsigned sas, pipelines::Adjacency& hop);
-  void add_inbound(unsigned sas);
+  void add_esp(int number, int peer);
+  void add_outbound(pipelines::Adjacency& hop);
+  void add_inbound();
+  crypto::Spi spi_of(unsigned sa, unsigned generation) const;
+  template <class Parameters>
+  Parameters tunnel(unsigned sa, unsigned generation);
 
+  unsigned sas_;
   std::vector<std::shared_ptr<void>> retired_;
   pipelines::Neighbours neighbours_;
   pipelines::Gateway gateway_;
   pipelines::Sad sad_;
+  std::vector<pipelines::OutboundSlot*> slots_;
+  pipelines::Adjacency* hop_ = nullptr;
   std::unique_ptr<const pipelines::Spd> spd_;
   std::unique_ptr<pipelines::Secy> secy_;
   pipelines::LineSnapshot snapshot_;
 };
+
+/// The names of the reasons for which it has dropped packets, each after a space.
+std::string drops_of(const pipelines::Lane& lane);
 
 /// The value, or an exception that tells why there is none.
 template <class T>
