@@ -3,8 +3,12 @@
 import json
 import math
 import pathlib
+import sys
 
 KEY = ("workload", "algorithm", "size", "direction", "cores", "sas")
+# The figure that is compared: each row has one of them, or is of latency.
+CYCLES = ("cycles_per_packet", "cycles_per_sa")
+LATENCY = ("load", "p50_us", "p99_us", "p999_us")
 # What decides whether two files may be compared at all, and what a reader should know of when it differs.
 MACHINE = ("cpu", "cpu_features")
 CIRCUMSTANCES = ("kernel", "hugepages", "libraries")
@@ -15,7 +19,11 @@ class BadFile(Exception):
 
 
 def key(row):
-    return tuple(row[field] for field in KEY)
+    return tuple(row.get(field, "-") for field in KEY)
+
+
+def cycles(row):
+    return next(row[field] for field in CYCLES if field in row)
 
 
 def is_latency(row):
@@ -23,9 +31,9 @@ def is_latency(row):
 
 
 def read(path):
-    """The file as a dictionary; each of its rows has KEY and its figures, and no key comes twice."""
+    """The file (- is the standard input) as a dictionary; each of its rows has its figures, and no key comes twice."""
     try:
-        data = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+        data = json.loads(sys.stdin.read() if path == "-" else pathlib.Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise BadFile(f"{path}: {error}") from error
     machine = data.get("machine") if isinstance(data, dict) else None
@@ -45,10 +53,12 @@ def read(path):
 def check_row(where, row):
     if not isinstance(row, dict):
         raise BadFile(f"{where} is no object")
+    if not isinstance(row.get("workload"), str):
+        raise BadFile(f"{where} has no workload")
     for field in KEY:
-        if not isinstance(row.get(field), (str, int)):
-            raise BadFile(f"{where} lacks {field}")
-    figures = ("load", "p50_us", "p99_us", "p999_us") if is_latency(row) else ("cycles_per_packet", "spread")
+        if not isinstance(row.get(field, ""), (str, int)):
+            raise BadFile(f"{where}: {field} is {row[field]}")
+    figures = LATENCY if is_latency(row) else (next((field for field in CYCLES if field in row), CYCLES[0]), "spread")
     for field in figures:
         value = row.get(field)
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value < 0:

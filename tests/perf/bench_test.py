@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""perf/run: its JSON holds what docs/benchmarking.md promises, from a real run of one row."""
+"""perf/run: its JSON and report hold what docs/benchmarking.md promises, from a real run of a few rows."""
 
 import json
 import os
@@ -26,12 +26,15 @@ def commit_of(name):
 class Bench(unittest.TestCase):
     def test_the_file_says_what_was_measured_and_where(self):
         with tempfile.TemporaryDirectory() as folder:
-            file = pathlib.Path(folder) / "rows.json"
-            done = run("--only", r"^\[macsec\] egress 64$", "--rounds", "2", "--engine", "openssl", "--json", file)
+            file, page = (pathlib.Path(folder) / name for name in ("rows.json", "page.html"))
+            done = run("--only", r"^\[macsec\] egress 64$|^\[esp\] install$", "--rounds", "2", "--engine", "openssl", "--json", file,
+                       "--report", page)
             self.assertEqual(0, done.returncode, done.stderr)
             self.assertIn("[macsec] egress 64", done.stdout)
             data = rows.read(file)
-        (row,) = data["rows"]
+            report = page.read_text(encoding="utf-8")
+        row = data["rows"][0]
+        self.assertEqual({"pipeline [macsec]", "install SA"}, {each["workload"] for each in data["rows"]})
         self.assertEqual(("pipeline [macsec]", "aes-gcm-128", 64, "egress", 1, 1), rows.key(row))
         for field in ("cycles_per_packet", "crypto", "io_floor", "mpps", "gbps"):
             self.assertGreater(row[field], 0, field)
@@ -47,6 +50,8 @@ class Bench(unittest.TestCase):
         if head:  # an unpacked archive has none
             self.assertEqual(head, commit_of(data["commit"].removesuffix("-dirty")))
         self.assertEqual("openssl", data["engine"])
+        self.assertTrue("pipeline [macsec] egress" in report)
+        self.assertTrue(f"<td>{row['cycles_per_packet']:.2f}</td>" in report)
 
     def test_a_run_that_fails_is_not_a_success(self):
         done = run("--only", "no such row")

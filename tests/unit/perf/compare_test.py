@@ -73,6 +73,11 @@ class Compare(unittest.TestCase):
                 self.assertIn(f"{value}", out.split("only after: ")[1])
                 self.assertIn("0 slower, 0 faster, 0 within the noise", out)
 
+    def test_what_is_not_counted_by_packets_is_compared_too(self):
+        install = {"workload": "install SA", "direction": "egress", "cores": 1, "spread": 0.1}
+        done = self.run_on(file_of({**install, "cycles_per_sa": 1000}), file_of({**install, "cycles_per_sa": 700}))
+        self.assertRegex(done[1], r"install SA +- +- +egress +1 +- +1000\.0 +700\.0 +-30\.0% +170\.0 +faster\n")
+
     def test_other_machines_are_refused_unless_asked_for(self):
         for machine in ({"cpu": "two"}, {"cpu_features": ["aes", "vaes"]}):
             code, out, err = self.run_on(file_of(row(100)), file_of(row(200), **machine))
@@ -89,7 +94,9 @@ class Compare(unittest.TestCase):
         good = file_of(row(100))
         for bad, expected in (("{", "Expecting"), ("[]", "no machine and rows"), ({"rows": []}, "no machine and rows"),
                               ({"rows": [], "machine": {"cpu": "one"}}, "no machine and rows"),
-                              (file_of({"size": 64}), "row 0 lacks workload"), (file_of(7), "row 0 is no object"),
+                              (file_of({"size": 64}), "row 0 has no workload"),
+                              (file_of(row(1, cores=[1])), "row 0: cores is [1]"),
+                              (file_of({"workload": "w"}), "row 0: cycles_per_packet is None"), (file_of(7), "row 0 is no object"),
                               (file_of(row(100), row("fast", size=65)), "row 1: cycles_per_packet is fast"),
                               (file_of(row(float("nan"))), "cycles_per_packet is nan"),
                               (file_of(row(100, -0.1)), "spread is -0.1"),
