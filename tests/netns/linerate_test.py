@@ -111,5 +111,60 @@ class Linerate(unittest.TestCase):
                 linerate.Testpmd(lab, "sink", ["net_nonsense0"])
 
 
+def device(limit, offered=lambda brake: 2 / (1 + brake / 100)):
+    """A trial of something that carries `limit` Mpps; the brakes tried are kept."""
+    def trial(brake):
+        trial.brakes.append(brake)
+        rate = offered(brake)
+        return {"brake": brake, "mpps": min(rate, limit), "lost": max(0, int(1e6 * (rate - limit)))}
+
+    trial.brakes = []
+    return trial
+
+
+class Search(unittest.TestCase):
+    def test_it_finds_what_a_device_carries(self):
+        for limit in (1.9, 1.0, 0.3, 0.01):
+            trial = device(limit)
+            held, lost = linerate.zero_loss(trial)
+            self.assertEqual(held["lost"], 0)
+            self.assertGreater(lost["lost"], 0)
+            self.assertLess(lost["brake"], held["brake"])
+            self.assertGreater(held["mpps"], 0.97 * limit)
+            self.assertEqual(trial.brakes.count(held["brake"]), 2, "held twice")
+            self.assertLess(len(trial.brakes), 40)
+
+    def test_a_device_faster_than_the_generator(self):
+        trial = device(3)
+        held, lost = linerate.zero_loss(trial)
+        self.assertEqual((held["brake"], lost, trial.brakes), (0, None, [0, 0]))
+
+    def test_a_device_that_carries_nothing(self):
+        held, lost = linerate.zero_loss(device(0))
+        self.assertIsNone(held)
+        self.assertGreater(lost["lost"], 0)
+
+    def test_what_does_not_hold_twice_does_not_hold(self):
+        steady = device(1)
+
+        def trial(brake):
+            row = steady(brake)
+            if brake < 300 and steady.brakes.count(brake) == 2:
+                row["lost"] = 1
+            return row
+
+        held, lost = linerate.zero_loss(trial)
+        self.assertGreaterEqual(held["brake"], 300)
+        self.assertLess(held["brake"], 310)
+        self.assertEqual(lost["lost"], 1)
+
+    def test_two_generators_one_after_the_other(self):
+        with linerate.Bench(1, SIZE) as bench:
+            held, lost = linerate.zero_loss(lambda brake: bench.run(0.1, 5 * LOOKUPS + brake))
+        self.assertIsNone(lost)
+        self.assertEqual((held["lost"], held["received"]), (0, held["offered"]))
+        self.assertGreater(held["offered"], 0)
+
+
 if __name__ == "__main__":
     unittest.main(verbosity=2)
