@@ -29,6 +29,7 @@
 #include "crypto/engines/auto.h"
 #include "perf/pipeline/direct_crypto.h"
 #include "perf/pipeline/in_turn.h"
+#include "perf/pipeline/latency.h"
 #include "perf/pipeline/one_core.h"
 #include "perf/pipeline/rekey.h"
 #include "perf/pipeline/site.h"
@@ -228,6 +229,25 @@ class Suite {
     }
   }
 
+  /// Time that egress adds on one core while the other brings packets, at shares of what it can.
+  void latencies(std::span<const unsigned> lcores) {
+    bool first = true;
+    for (const StageRow& row : kStages)
+      for (const std::uint16_t size : std::initializer_list<std::uint16_t>{64, 1420}) {
+        const std::string name = name_of(row, false, size) + " latency";
+        if (row.stages.esp == row.stages.macsec || !std::regex_search(name, wanted_)) continue;
+        if (first)
+          fmt::print("\n{:<36} {:>6} {:>8} {:>8} {:>8} {:>8} {:>8}\n", "row", "load", "p50 us",
+                     "p99", "p99.9", "late", "missed");
+        first = false;
+        // What this core and the worker reach together, when packets are always due.
+        const double full =
+            latency_of(row.stages, size, 1, lcores[1], *factory_, many_packets()).cycles;
+        for (const double load : {0.1, 0.5, 0.8})
+          latency(name, row, size, load, full / load, lcores[1]);
+      }
+  }
+
   /// Of ESP.
   void rekeys(std::span<const unsigned> lcores) {
     const auto hertz = static_cast<double>(rte_get_tsc_hz());
@@ -280,6 +300,14 @@ class Suite {
   }
   static bool is_usual(std::uint16_t size) { return size == 0 || size == 64 || size == 1420; }
 
+  rte_mempool* many_packets() {
+    if (many_packets_ == nullptr)
+      many_packets_ =
+          rte_pktmbuf_pool_create("many", kInTurnSlots - 1, 256, 0, 2304, SOCKET_ID_ANY);
+    if (many_packets_ == nullptr) throw std::runtime_error("no memory for packets");
+    return many_packets_;
+  }
+
   bool with_sas(const StageRow& row, unsigned sas) const {
     if (sas > 1 && (!row.stages.esp || row.stages.macsec)) return false;
     return options_.sas.empty() ? sas != kSasOfFull || options_.full : contains(options_.sas, sas);
@@ -314,14 +342,9 @@ class Suite {
 
   void in_turn(const std::string& name, const StageRow& row, bool ingress, Spread spread,
                std::uint16_t size, std::span<const unsigned> lcores) {
-    if (large_pool_ == nullptr) {
-      large_pool_ =
-          rte_pktmbuf_pool_create("in-turn", kInTurnSlots - 1, 256, 0, 2304, SOCKET_ID_ANY);
-      if (large_pool_ == nullptr) throw std::runtime_error("no memory for packets");
-    }
     const Sizes sizes = sizes_of(size);
-    InTurn alone(row.stages, Spread::alone, lcores.first(1), *factory_, large_pool_);
-    InTurn shared(row.stages, spread, lcores, *factory_, large_pool_);
+    InTurn alone(row.stages, Spread::alone, lcores.first(1), *factory_, many_packets());
+    InTurn shared(row.stages, spread, lcores, *factory_, many_packets());
     std::vector<double> one, two, hops;
     for (std::size_t run = 0; run <= kRuns; ++run) {  // the first warms up
       const double of_one = alone.run(sizes, ingress), of_two = shared.run(sizes, ingress);
@@ -357,6 +380,30 @@ class Suite {
     rows_.push_back(r);
   }
 
+  void latency(const std::string& name, const StageRow& row, std::uint16_t size, double load,
+               double interval, unsigned lcore) {
+    const Latency l = latency_of(row.stages, size, interval, lcore, *factory_, many_packets());
+    fmt::print("{:<36} {:5.0f}% {:8.2f} {:8.2f} {:8.2f} {:7.2f}% {:7.2f}%\n", name, 100 * load,
+               l.p50, l.p99, l.p999, 100 * l.late, 100 * l.missed);
+    std::fflush(stdout);
+    const double pps = static_cast<double>(rte_get_tsc_hz()) / interval;
+    rows_.push_back({{"workload", "latency " + std::string(row.name)},
+                     {"algorithm", "aes-gcm-128"},
+                     {"size", size},
+                     {"direction", "egress"},
+                     {"cores", 1},
+                     {"sas", 1},
+                     {"load", load},
+                     {"mpps", pps / 1e6},
+                     {"gbps", pps * size * 8 / 1e9},
+                     {"p50_us", l.p50},
+                     {"p99_us", l.p99},
+                     {"p999_us", l.p999},
+                     {"late", l.late},
+                     {"missed", l.missed},
+                     {"interval", interval}});
+  }
+
   // Of ingress stated after it was measured.
   static double goal_of_two(std::uint16_t size, bool ingress, Spread spread, double hop) {
     const bool near = hop < kNear, small = size == 64;
@@ -384,7 +431,7 @@ class Suite {
   const Options& options_;
   const std::regex wanted_;
   rte_mempool* const pool_;
-  rte_mempool* large_pool_ = nullptr;
+  rte_mempool* many_packets_ = nullptr;
   const std::unique_ptr<crypto::EngineFactory> factory_;
   nlohmann::json rows_ = nlohmann::json::array();
   std::map<std::string, double> one_sa_;  // cycles
@@ -412,6 +459,7 @@ int run(int argc, char** argv) {
   Suite suite(options, pool);
   suite.one_core();
   if (cores.size() == 2) suite.in_turn(cores);
+  if (cores.size() == 2) suite.latencies(cores);
   suite.rekeys(cores);
   if (!options.file.empty()) {
     std::ofstream out(options.file);
