@@ -39,6 +39,12 @@ class Bench(unittest.TestCase):
         for field in ("cycles_per_packet", "crypto", "io_floor", "mpps", "gbps"):
             self.assertGreater(row[field], 0, field)
         self.assertAlmostEqual(row["overhead"], row["cycles_per_packet"] - row["io_floor"] - row["crypto"], 3)
+        self.check_origin(data)
+        self.assertEqual("openssl", data["engine"])
+        self.assertTrue("pipeline [macsec] egress" in report)
+        self.assertTrue(f"<td>{row['cycles_per_packet']:.2f}</td>" in report)
+
+    def check_origin(self, data):
         machine = data["machine"]
         cpuinfo = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8")
         self.assertIn(machine["cpu"], cpuinfo)
@@ -49,14 +55,34 @@ class Bench(unittest.TestCase):
         head = commit_of("HEAD")
         if head:  # an unpacked archive has none
             self.assertEqual(head, commit_of(data["commit"].removesuffix("-dirty")))
-        self.assertEqual("openssl", data["engine"])
-        self.assertTrue("pipeline [macsec] egress" in report)
-        self.assertTrue(f"<td>{row['cycles_per_packet']:.2f}</td>" in report)
+
+    def test_crypto_alone_in_every_engine(self):
+        with tempfile.TemporaryDirectory() as folder:
+            file = pathlib.Path(folder) / "rows.json"
+            done = run("--crypto", "--benchmark_filter=/(aes-gcm-128|null-hmac-sha1-96)/(seal|open)/64/",
+                       "--benchmark_min_time=0.001", "--benchmark_repetitions=3", "--json", file)
+            self.assertEqual(0, done.returncode, done.stderr)
+            data = rows.read(file)
+        self.check_origin(data)
+        found = {rows.key(row)[:4] for row in data["rows"]}
+        for engine in ("ipsec-mb-sse", "openssl", "cryptodev-aesni_mb"):
+            for algorithm in ("aes-gcm-128", "null-hmac-sha1-96"):
+                for direction in ("seal", "open"):
+                    self.assertIn((f"crypto {engine}", algorithm, 64, direction), found)
+        self.assertEqual("aes" in data["machine"]["cpu_features"],
+                         any(workload.startswith("crypto batch-gcm-") for workload, *_ in found))
+        for row in data["rows"]:
+            self.assertGreater(row["cycles_per_packet"], 0)
+            # Cycles and packets are counted by one clock.
+            self.assertAlmostEqual(1, row["cycles_per_packet"] * row["mpps"] * 1e6 / data["machine"]["tsc_hz"], 3)
+            self.assertAlmostEqual(row["gbps"], row["mpps"] * 64 * 8 / 1000, 6)
+        self.assertRegex(done.stdout, r"aes-gcm-128 +seal +64 +.*\d\*")
 
     def test_a_run_that_fails_is_not_a_success(self):
-        done = run("--only", "no such row")
-        self.assertNotEqual(0, done.returncode)
-        self.assertIn("no such row", done.stderr)
+        for arguments in (("--only", "no such row"), ("--crypto", "--benchmark_filter=no such row")):
+            done = run(*arguments)
+            self.assertNotEqual(0, done.returncode)
+            self.assertIn("no such row", done.stderr)
 
 
 if __name__ == "__main__":

@@ -84,6 +84,16 @@ class Report(unittest.TestCase):
         self.assertTrue("<td>41234.50</td>" in text)
         self.assertTrue("<td>&lt;script&gt;x&amp;y</td>" in text)
 
+    def test_crypto_has_a_plot_for_each_algorithm_and_direction(self):
+        fields = {"algorithm": "aes-gcm-128", "cores": 1, "sas": 1, "cycles_per_packet": 170.5, "spread": 0.1, "gbps": 9}
+        tree, _ = report_of(*({**fields, "workload": f"crypto {engine}", "size": size, "direction": direction}
+                              for engine in ("a", "b") for size in (64, 1424) for direction in ("seal", "open")))
+        self.assertEqual({"Crypto by engine"}, set(plots(tree)))
+        first, second = plots(tree)["Crypto by engine"]
+        for part in ("aes-gcm-128, seal", "64 1424", "170.5"):
+            self.assertIn(part, first)
+        self.assertIn("aes-gcm-128, open", second)
+
     def test_the_page_needs_nothing_from_elsewhere(self):
         tree, text = report_of(row(), row(size=1420))
         self.assertFalse("<script" in text)

@@ -1,0 +1,120 @@
+// What the crypto alone costs, through the burst interface: every engine and every implementation
+// in it that runs here x algorithm x direction x size. Bursts of 64 packets under one key, hot in
+// the cache; refilling them is not timed. perf/run turns the output into rows.
+#include <benchmark/benchmark.h>
+#include <intel-ipsec-mb.h>
+#include <openssl/crypto.h>
+#include <rte_cycles.h>
+#include <rte_eal.h>
+#include <rte_version.h>
+
+#include <cstdio>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "crypto/engines/batch_gcm.h"
+#include "crypto/engines/cryptodev.h"
+#include "crypto/engines/ipsec_mb.h"
+#include "crypto/engines/openssl.h"
+#include "crypto/engines/timed_burst.h"
+
+namespace sealwire::perf {
+namespace {
+
+// All are multiples of CBC's block; 1424 is what ESP seals of a packet of 1420 octets.
+constexpr std::uint32_t kSizes[] = {64, 128, 256, 512, 1024, 1424, 8912};
+
+struct Candidate {
+  std::string name;
+  std::unique_ptr<crypto::EngineFactory> factory;
+  std::unique_ptr<crypto::Engine> engine;
+};
+
+void start_eal() {
+  std::string words[] = {
+      "crypto_bench", "--no-pci", "--no-huge", "--no-shconf",    "-m",
+      "256",          "-l",       "0",         "--no-telemetry", "--log-level=critical"};
+  std::vector<char*> arguments;
+  for (std::string& word : words) arguments.push_back(word.data());
+  if (rte_eal_init(static_cast<int>(arguments.size()), arguments.data()) < 0)
+    throw std::runtime_error("EAL does not start");
+}
+
+/// All that this processor and DPDK's installed drivers can run.
+std::vector<Candidate> candidates() {
+  std::vector<Candidate> found;
+  const auto add = [&](std::string name, Result<std::unique_ptr<crypto::EngineFactory>> factory) {
+    if (!factory) return;
+    auto engine = (*factory)->make();
+    if (!engine) throw std::runtime_error(name + ": " + engine.error().message);
+    found.push_back({std::move(name), std::move(*factory), std::move(*engine)});
+  };
+  for (const std::string_view kernel : crypto::batch_gcm_kernels())
+    add("batch-gcm-" + std::string(kernel), crypto::make_batch_gcm_factory(kernel));
+  using Code = crypto::IpsecMbCode;
+  add("ipsec-mb-sse", crypto::make_ipsec_mb_factory(Code::sse));
+  add("ipsec-mb-avx", crypto::make_ipsec_mb_factory(Code::avx));
+  add("ipsec-mb-avx2", crypto::make_ipsec_mb_factory(Code::avx2));
+  add("ipsec-mb-avx512", crypto::make_ipsec_mb_factory(Code::avx512));
+  add("openssl", crypto::make_openssl_factory());
+  for (const std::string driver : {"aesni_gcm", "aesni_mb"})
+    add("cryptodev-" + driver, crypto::make_cryptodev_factory({.device = "crypto_" + driver}));
+  return found;
+}
+
+void measure(benchmark::State& state, crypto::Engine& engine, crypto::Algorithm algorithm,
+             crypto::Direction direction, std::uint32_t octets) {
+  constexpr std::uint16_t kPackets = crypto::AeadBatch::kCapacity;
+  const std::vector<std::uint8_t> secret(crypto::info(algorithm).key_length(), 0x11);
+  const auto key = engine.make_key(algorithm, crypto::SecretBytes(secret));
+  if (!key) return state.SkipWithError(key.error().message.c_str());
+  crypto::TimedBurst burst(**key, octets, kPackets);
+  bool good = burst.prepare(engine, direction);
+  double total = 0;
+  for ([[maybe_unused]] auto iteration : state) {
+    const double taken = good ? burst.run(engine, direction) : crypto::TimedBurst::kNever;
+    if (taken == crypto::TimedBurst::kNever) return state.SkipWithError("an operation failed");
+    state.SetIterationTime(taken * kPackets / 1e9);
+    total += taken;
+  }
+  const double nanoseconds = total / static_cast<double>(state.iterations());
+  state.counters["cycles_per_packet"] = nanoseconds * static_cast<double>(rte_get_tsc_hz()) / 1e9;
+  state.counters["mpps"] = 1e3 / nanoseconds;
+}
+
+int run(int argc, char** argv) {
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
+  start_eal();
+  const std::vector<Candidate> all = candidates();
+  for (const crypto::AlgorithmInfo& facts : crypto::all_algorithms())
+    for (const crypto::Direction direction : {crypto::Direction::seal, crypto::Direction::open})
+      for (const std::uint32_t octets : kSizes)
+        for (const Candidate& candidate : all) {
+          if (!candidate.engine->supports(facts.algorithm)) continue;
+          const std::string name = candidate.name + "/" + std::string(facts.name) +
+                                   (direction == crypto::Direction::seal ? "/seal/" : "/open/") +
+                                   std::to_string(octets);
+          benchmark::RegisterBenchmark(name.c_str(), [&, direction, octets](auto& state) {
+            measure(state, *candidate.engine, facts.algorithm, direction, octets);
+          })->UseManualTime();
+        }
+  benchmark::AddCustomContext("tsc_hz", std::to_string(rte_get_tsc_hz()));
+  benchmark::AddCustomContext("dpdk", rte_version());
+  benchmark::AddCustomContext("ipsec-mb", imb_get_version_str());
+  benchmark::AddCustomContext("openssl", OpenSSL_version(OPENSSL_VERSION));
+  const bool any = benchmark::RunSpecifiedBenchmarks() != 0;
+  benchmark::Shutdown();
+  return any ? 0 : 1;
+}
+
+}  // namespace
+}  // namespace sealwire::perf
+
+int main(int argc, char** argv) try {
+  return sealwire::perf::run(argc, argv);
+} catch (const std::exception& e) {
+  std::fprintf(stderr, "crypto_bench: %s\n", e.what());
+  return 1;
+}
