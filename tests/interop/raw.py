@@ -93,9 +93,9 @@ class Capture:
         place.guest.run(f"rm -f {path} {log}")
         self.pid = place.guest.spawn(f"exec {place.inside}tcpdump -n --immediate-mode -U -Z root -i {device} "
                                      f"-w {path} {expression}", log)
-        place.guest.wait_until(f"grep -q listening {log}")
+        place.guest.wait_until(f"[[ $(<{log}) == *listening* ]]")
 
     def frames(self):
         self.place.guest.kill(self.pid, "INT")
-        self.place.guest.wait_until(f"grep -q captured {self.path}.log")
+        self.place.guest.wait_until(f"[[ $(<{self.path}.log) == *captured* ]]")
         return read_pcap(self.place.guest.get(self.path))

@@ -130,7 +130,7 @@ def rekeyed(bench, count):
 
 def worn_out(bench, count):
     """The PN reaches the threshold under traffic, again and again: each time the SAK is renewed."""
-    agreement = Agreement(bench, 16, 32, settings={"rekey": {"pn-threshold": 400}}).up()
+    agreement = Agreement(bench, 16, 32, settings={"rekey": {"pn-threshold": 220}}).up()
     before = len(agreement.kay.saks())
 
     def steps(flows):

@@ -10,6 +10,7 @@ import base64
 import glob
 import json
 import os
+import select
 import signal
 import subprocess
 import time
@@ -33,12 +34,15 @@ def run(text, timeout):
     with open("/tmp/.agent-out", "w+b") as output:
         process = subprocess.Popen(["/bin/bash", "-c", text], stdin=subprocess.DEVNULL,
                                    stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
-        try:
-            code = process.wait(timeout)
-        except subprocess.TimeoutExpired:
+        # Not wait(timeout): that sleeps up to 50 ms between its looks, longer than most commands take.
+        ended = os.pidfd_open(process.pid)
+        if select.select([ended], [], [], timeout)[0]:
+            code = process.wait()
+        else:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             code = 124
+        os.close(ended)
         output.seek(0)
         return code, output.read()
 
