@@ -74,6 +74,7 @@ class Bench:
         self._box = None
         self._shared, self.shared_name = None, ""
         self.on_failure = []  # functions that return text to attach
+        self.rekeys = None  # how many a case is to make, if not its own number
 
     @property
     def guest(self):

@@ -89,7 +89,12 @@ def under_traffic(agreement, steps):
                                    stdout=log)
 
     def answered():
-        return {int(number) for number in re.findall(r"icmp_seq=(\d+) ttl", path.read_text())}
+        found, last = set(), 0
+        for number in re.findall(r"icmp_seq=(\d+) ttl", path.read_text()):
+            # 16 bits on the wire: what is nearest to the one before.
+            last += (int(number) - last + 0x8000) % 0x10000 - 0x8000
+            found.add(last)
+        return found
 
     def flows():
         last = max(answered(), default=0)
@@ -112,6 +117,7 @@ def under_traffic(agreement, steps):
 
 def rekeyed(bench, count):
     """SAKs renewed under traffic: every echo comes back."""
+    count = bench.rekeys or count
     agreement = Agreement(bench, 16, 32).up()
     before = len(agreement.kay.saks())
 
@@ -139,6 +145,26 @@ def worn_out(bench, count):
             flows()
 
     sent = under_traffic(agreement, steps)
+    return {"rekeys": len(agreement.kay.saks()) - before, "echoes": sent}
+
+
+def worn_out_server(bench, count):
+    """wpa_supplicant is the key server, and its PN passes 0xC0000000 under traffic, again and again."""
+    count = bench.rekeys or count
+    agreement = Agreement(bench, 32, 16).up()
+    before = len(agreement.kay.saks())
+
+    def steps(flows):
+        for _ in range(count):
+            known = agreement.kay.saks()
+            agreement.guest.check("ip macsec set macsec0 tx sa $(ip macsec show macsec0 | awk '/TXSC/ {print $NF}') "
+                                  f"pn {0xC0000000 + 1}")
+            agreement.kay.wait_for_new_sak(known, timeout=20)
+            agreement.guest.check("sleep 3.5")  # as above
+            flows()
+
+    sent = under_traffic(agreement, steps)
+    expect("generated new SAK" in agreement.kay.log(), True, "wpa_supplicant made the SAKs")
     return {"rekeys": len(agreement.kay.saks()) - before, "echoes": sent}
 
 
@@ -176,6 +202,8 @@ def cases():
         Case("mka-rekeyed", "mka", "ten SAKs renewed under traffic, no echo lost", lambda bench: rekeyed(bench, 10)),
         Case("mka-worn-out", "mka", "the PN reaches the threshold under traffic, SAKs renewed, no echo lost",
              lambda bench: worn_out(bench, 3)),
+        Case("mka-worn-server", "mka", "as client: wpa_supplicant's PN passes the threshold under traffic, SAKs renewed, "
+             "no echo lost", lambda bench: worn_out_server(bench, 3)),
         Case("mka-fallback-server", "mka", "we prefer XPN-256; as key server we take GCM-128 for wpa_supplicant",
              lambda bench: fallen_back(bench, 16, 32)),
         Case("mka-fallback-client", "mka", "we prefer XPN-256; as client we take wpa_supplicant's GCM-128",
