@@ -89,7 +89,7 @@ Brought generate(rte_ring* ring, const std::vector<std::uint8_t>& frame, double 
   const auto lateness = static_cast<double>(rte_get_tsc_hz()) / 1e6;
   std::vector<rte_mbuf*> prepared;
   Brought brought;
-  auto due = static_cast<double>(rte_rdtsc() + rte_get_tsc_hz() / 1000);
+  auto due = static_cast<double>(rte_rdtsc()) + 1000 * lateness;  // once all is warm
   for (std::size_t done = 0; done < kWarmUp + kPackets;) {
     prepare(prepared, frame, pool);
     const auto now = static_cast<double>(rte_rdtsc());

@@ -56,15 +56,16 @@ crypto::Sci sci_of(int site) {
 
 std::uint32_t host_address(std::uint32_t host) { return (172U << 24 | 16U << 16) + host; }
 
-MemoryPort::MemoryPort(rte_mempool* pool, unsigned queues, unsigned slots) : tx(make_ring(slots)) {
+MemoryPort::MemoryPort(rte_mempool* pool, std::uint16_t queues, unsigned slots)
+    : tx(make_ring(slots)) {
   static int made = 0;
-  for (unsigned queue = 0; queue < queues; ++queue) rx[queue] = make_ring(slots);
+  for (std::uint16_t queue = 0; queue < queues; ++queue) rx[queue] = make_ring(slots);
   const int port =
       rte_eth_from_rings(("memory" + std::to_string(made++)).c_str(), rx.data(), queues, &tx, 1, 0);
   if (port < 0) throw std::runtime_error("rte_eth_from_rings");
   id = static_cast<std::uint16_t>(port);
   const rte_eth_conf conf{};
-  bool good = rte_eth_dev_configure(id, static_cast<std::uint16_t>(queues), 1, &conf) == 0 &&
+  bool good = rte_eth_dev_configure(id, queues, 1, &conf) == 0 &&
               rte_eth_tx_queue_setup(id, 0, 0, 0, nullptr) == 0;
   for (std::uint16_t queue = 0; queue < queues; ++queue)
     good = good && rte_eth_rx_queue_setup(id, queue, 0, 0, nullptr, pool) == 0;

@@ -34,7 +34,7 @@ std::uint32_t host_address(std::uint32_t host);
 /// `tx`.
 struct MemoryPort {
   static constexpr std::size_t kMostQueues = 2;
-  MemoryPort(rte_mempool* pool, unsigned queues, unsigned slots);
+  MemoryPort(rte_mempool* pool, std::uint16_t queues, unsigned slots);
   ~MemoryPort();
   MemoryPort(const MemoryPort&) = delete;
   MemoryPort& operator=(const MemoryPort&) = delete;
@@ -45,8 +45,8 @@ struct MemoryPort {
 
 struct SiteSettings {
   Stages stages;
-  unsigned sas = 1;      // of ESP
-  unsigned workers = 1;  // of each direction
+  unsigned sas = 1;           // of ESP
+  std::uint16_t workers = 1;  // of each direction
   pipelines::Spread spread = pipelines::Spread::alone;
   unsigned slots = 256;  // of a port's queue
 };
