@@ -46,6 +46,13 @@ int run_job(void* argument) {
   throw std::runtime_error(text);
 }
 
+SiteSettings settings_of(Stages stages, pipelines::Spread spread, std::size_t workers) {
+  return {.stages = stages,
+          .workers = static_cast<std::uint16_t>(workers),
+          .spread = spread,
+          .slots = kInTurnSlots};
+}
+
 }  // namespace
 
 double TurnTimes::longest() const { return std::max({receive, number, send}); }
@@ -55,18 +62,8 @@ InTurn::InTurn(Stages stages, pipelines::Spread spread, std::span<const unsigned
     : stages_(stages),
       lcores_(lcores.begin(), lcores.end()),
       pool_(pool),
-      a_(1,
-         {.stages = stages,
-          .workers = static_cast<std::uint16_t>(lcores.size()),
-          .spread = spread,
-          .slots = kInTurnSlots},
-         factory, pool),
-      b_(2,
-         {.stages = stages,
-          .workers = static_cast<std::uint16_t>(lcores.size()),
-          .spread = spread,
-          .slots = kInTurnSlots},
-         factory, pool),
+      a_(1, settings_of(stages, spread, lcores.size()), factory, pool),
+      b_(2, settings_of(stages, spread, lcores.size()), factory, pool),
       arrived_(kInTurnPackets) {}
 
 // Burst by burst to the queues in turn.

@@ -5,26 +5,19 @@
 #include <intel-ipsec-mb.h>
 #include <rte_cycles.h>
 #include <rte_eal.h>
-#include <rte_ethdev.h>
 #include <rte_version.h>
 #include <sched.h>
-#include <sys/utsname.h>
-#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
 #include <cstdio>
-#include <cstring>
 #include <fstream>
 #include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
-#include <optional>
-#include <random>
 #include <regex>
 #include <span>
-#include <sstream>
 
 #include "crypto/engines/auto.h"
 #include "perf/pipeline/direct_crypto.h"
@@ -34,7 +27,6 @@
 #include "perf/pipeline/rekey.h"
 #include "perf/pipeline/site.h"
 #include "perf/pipeline/traffic.h"
-#include "pipelines/wire/ip.h"
 
 namespace sealwire::perf {
 namespace {
@@ -101,26 +93,9 @@ nlohmann::json measure(const StageRow& row, unsigned sas, std::uint16_t size, bo
   return out;
 }
 
-std::string cpuinfo(const std::string& name) {
-  std::ifstream file("/proc/cpuinfo");
-  for (std::string line; std::getline(file, line);)
-    if (line.starts_with(name)) return line.substr(line.find(':') + 2);
-  return "";
-}
-
+/// perf/run adds what it knows without us.
 nlohmann::json machine(bool huge) {
-  utsname system{};
-  uname(&system);
-  nlohmann::json features = nlohmann::json::array();
-  std::istringstream flags(cpuinfo("flags"));
-  for (std::string f; flags >> f;)
-    for (const char* wanted :
-         {"aes", "pclmulqdq", "avx2", "avx512f", "vaes", "vpclmulqdq", "sha_ni"})
-      if (f == wanted) features.push_back(f);
-  return {{"cpu", cpuinfo("model name")},
-          {"cpu_features", features},
-          {"kernel", system.release},
-          {"tsc_hz", rte_get_tsc_hz()},
+  return {{"tsc_hz", rte_get_tsc_hz()},
           {"hugepages", huge},
           {"libraries", {{"dpdk", rte_version()}, {"ipsec-mb", imb_get_version_str()}}}};
 }
