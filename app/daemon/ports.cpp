@@ -166,6 +166,17 @@ Result<void> Ports::open_one(const config::Document& document, const config::Por
                 fmt::format("use at most {}", open.rx_queues));
   }
 
+  // Physical devices know their limit. Virtual ones take frames of any length, whatever they
+  // report; but for the tap, which drops the longer ones.
+  const bool limit_known = info.max_mtu != UINT16_MAX && info.max_rx_pktlen > info.max_mtu;
+  const std::uint32_t largest = limit_known ? info.max_mtu : info.max_rx_pktlen - kFrameOverhead;
+  if (info.driver_name == std::string_view("net_tap") && port.mtu > largest) {
+    close();
+    return fail("SW-POR-002",
+                fmt::format("{}.mtu: {}, but net_tap takes at most {}", place, port.mtu, largest),
+                "lower mtu, or make the interface with 'ip tuntap' and use net_af_packet");
+  }
+
   const PoolPlan plan = pool_plan(document, port);
   open.pool = rte_pktmbuf_pool_create(("rx-" + std::to_string(id)).c_str(), plan.buffers,
                                       kPoolCache, 0, plan.data_room, SOCKET_ID_ANY);
@@ -179,10 +190,6 @@ Result<void> Ports::open_one(const config::Document& document, const config::Por
   }
 
   rte_eth_conf conf{};
-  // Physical devices know their limit. Virtual ones take frames of any length, whatever they
-  // report.
-  const bool limit_known = info.max_mtu != UINT16_MAX && info.max_rx_pktlen > info.max_mtu;
-  const std::uint32_t largest = limit_known ? info.max_mtu : info.max_rx_pktlen - kFrameOverhead;
   conf.rxmode.mtu = port.pci ? port.mtu : std::min<std::uint32_t>(largest, port.mtu);
   if (open.rx_queues > 1) {
     conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;

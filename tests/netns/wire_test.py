@@ -17,7 +17,10 @@ KEYS = {"a": "f37b537329257b2260900b59e730fd85", "b": "5766c48190c001034ead59b79
 NEW_KEYS = {"a": "0b1c2d3e4f5061728394a5b6c7d8e9f0", "b": "a1b2c3d4e5f60718293a4b5c6d7e8f90"}
 
 
-def wire_config(site, peer, tx=None, rx=None, encoding=0, stages="[macsec]", extra=""):
+VETHS = ('{device: "net_af_packet0,iface=sw-in", mtu: 1500}', '{device: "net_af_packet1,iface=sw-out", mtu: 1532}')
+
+
+def wire_config(site, peer, tx=None, rx=None, encoding=0, stages="[macsec]", extra="", ports=VETHS):
     """One wire of `site`, toward `peer`; tx and rx map association numbers to keys."""
     tx = tx or {0: KEYS[site]}
     rx = rx or {0: KEYS[peer]}
@@ -42,8 +45,8 @@ system:
   api-socket: {{folder}}/{site}.sock
   state-directory: {{folder}}/{site}.state
 ports:
-  in: {{device: "net_af_packet0,iface=sw-in", mtu: 1500}}
-  out: {{device: "net_af_packet1,iface=sw-out", mtu: 1532}}
+  in: {ports[0]}
+  out: {ports[1]}
 lines:
   wire:
     stages: {stages}
@@ -282,6 +285,12 @@ class Refusals(unittest.TestCase):
         text = wire_config("a", "b").replace("net_af_packet0,iface=sw-in", "net_afpacket0,iface=sw-in")
         self.start(self.lab, text, 2, r"ports\.in\.device", "did you mean 'net_af_packet'")
 
+    def test_mtu_that_a_tap_cannot_carry(self):
+        ports = ('{device: "net_tap0,iface=sw-tap", mtu: 1505}', '{device: net_null0, mtu: 1600}')
+        labs.run(labs.build_dir() / "sealwire", "state", "init", self.lab.folder / "a.state")
+        self.start(self.lab, wire_config("a", "b", ports=ports), 1,
+                   r"SW-POR-002: ports\.in\.mtu: 1505, but net_tap takes at most 1504", "use net_af_packet")
+
     def test_busy_socket_and_state(self):
         daemon = self.lab.daemon(self.lab.box, "a", wire_config("a", "b"))
         self.start(self.lab, wire_config("a", "b"), 1, "SW-API-010", "api-socket")
@@ -340,6 +349,38 @@ lines:
         self.assertEqual(line["egress"]["rx_packets"], 0)
         self.assertLess(cores[0]["load"], 0.05)
         self.assertGreater(cores[0]["sleeps_per_second"], 0)
+
+
+class Shared(unittest.TestCase):
+    """Ports that share memory or a tap with somebody: inside a tap, the wire between vhost-user and virtio-user."""
+
+    WIRE = {"a": "net_vhost0,iface={folder}/wire.sock", "b": "net_virtio_user0,path={folder}/wire.sock"}
+
+    def test_full_frames_and_mac(self):
+        with labs.Lab("ws") as lab:
+            daemons, macs = {}, {}
+            for site, peer in ("ab", "ba"):
+                macs[site] = f"02:00:00:00:01:0{site}"
+                inside = f'{{device: "net_tap0,iface=sw-in", mtu: 1504, mac: "{macs[site]}"}}'
+                outside = f'{{device: "{self.WIRE[site]}", mtu: 1536}}'
+                box = lab.namespace(f"box-{site}")
+                daemons[site] = lab.daemon(box, site, wire_config(site, peer, ports=(inside, outside)))
+                lab.enter(box, "ip", "link", "set", "sw-in", "mtu", 1504, "up")
+                lab.enter(box, "ip", "addr", "add", f"10.9.0.{'ab'.index(site) + 1}/24", "dev", "sw-in")
+            ping = lab.enter(daemons["a"].namespace, "ping", "-c", 5, "-i", 0.1, "-W", 2, "-s", 1476, "-M", "do",
+                             "10.9.0.2", check=False)
+            self.assertIn(" 5 received", ping.stdout)
+            for site, daemon in daemons.items():
+                inside, outside = daemon.show("ports")["ports"]
+                self.assertEqual((inside["mac"], inside["mtu"]), (macs[site], 1504))
+                self.assertEqual(outside["mtu"], 1536)
+                # Each frame of the inside, and its SecTAG with SCI and ICV.
+                self.assertGreaterEqual(outside["rx_packets"], 5)
+                self.assertEqual(outside["rx_octets"], inside["tx_octets"] + 32 * outside["rx_packets"])
+                self.assertEqual(daemon.show("drops")["drops"], [])
+            for daemon in daemons.values():
+                self.assertEqual(daemon.stop(), 0, daemon.output())
+                self.assertNotIn("EAL", daemon.output())
 
 
 if __name__ == "__main__":
