@@ -297,23 +297,43 @@ TEST_F(ReloadTest, AStaticNeighbourMayGo) {
   EXPECT_GE(ask("show.gateway")["gateways"][0]["counters"]["arp_requests"], 1);
 }
 
-// One line by itself: not the objects that its workers see are touched, whatever fails.
-class LineChangeTest : public ReloadTest {};
+// One line by itself, beside the appliance's.
+class LineChangeTest : public ReloadTest {
+ protected:
+  std::unique_ptr<LineControl> make(config::Line& line) {
+    EXPECT_TRUE(engines.prepare(line.engine));
+    LineControl::Place place;
+    place.id = next_id_++;
+    place.pool = pipelines::test::pool();
+    place.inside = {{line.inside[0], "", 0, 1500}};
+    place.outside = {{line.outside[0], "", 1, 1600}};
+    auto made = LineControl::create(line, place, {engines, publisher, numbers()});
+    EXPECT_TRUE(made) << made.error().message;
+    return made ? std::move(*made) : nullptr;
+  }
+  NumberKeeper& numbers() {
+    if (!numbers_) numbers_ = std::make_unique<NumberKeeper>(store_.get());
+    return *numbers_;
+  }
+  void TearDown() override {
+    numbers_.reset();
+    ReloadTest::TearDown();
+  }
 
+  Engines engines{1};
+  Publisher publisher{1};
+
+ private:
+  std::unique_ptr<NumberKeeper> numbers_;
+  std::uint16_t next_id_ = 7;
+};
+
+// Not the objects that its workers see are touched, whatever fails.
 TEST_F(LineChangeTest, WhatRunsIsTheSameObjects) {
-  Engines engines(1);
-  Publisher publisher(1);
-  NumberKeeper numbers(store_.get());
   config::Document document = load().document;
-  ASSERT_TRUE(engines.prepare(document.lines[0].engine));
-  LineControl::Place place;
-  place.id = 7;
-  place.pool = pipelines::test::pool();
-  place.inside = {{"a-in", "", 0, 1500}};
-  place.outside = {{"a-out", "", 1, 1600}};
-  auto made = LineControl::create(document.lines[0], place, {engines, publisher, numbers});
-  ASSERT_TRUE(made) << made.error().message;
-  LineControl& line = **made;
+  const auto made = make(document.lines[0]);
+  ASSERT_TRUE(made);
+  LineControl& line = *made;
   const auto seen = [&line] {
     std::vector<const void*> all{line.snapshot().spd, line.snapshot().gateway, &line.snapshot()};
     for (const auto& sa : line.sas()) {
@@ -342,7 +362,7 @@ TEST_F(LineChangeTest, WhatRunsIsTheSameObjects) {
   EXPECT_EQ(seen(), before);
   auto change = line.prepare(std::move(load().document.lines[0]));
   ASSERT_TRUE(change);
-  ASSERT_TRUE(LineControl::reserve(numbers, {&*change, 1}));
+  ASSERT_TRUE(LineControl::reserve(numbers(), {&*change, 1}));
   line.commit(std::move(*change));
   const auto after = seen();
   EXPECT_NE(after[0], before[0]);  // policies
@@ -356,6 +376,48 @@ TEST_F(LineChangeTest, WhatRunsIsTheSameObjects) {
   EXPECT_EQ(line.sas()[0].config->name, "return");
   EXPECT_EQ(line.sad()->find_inbound(0x2001), line.sas()[0].inbound);
   publisher.drain(100);
+}
+
+// From the first number behind what may have been used up to what is on disk, which is raised
+// before it is reached.
+TEST_F(LineChangeTest, EachSaKeepsToTheNumbersReservedForIt) {
+  const auto check = [this](const NonceSpace& space, std::uint64_t before,
+                            std::atomic<std::uint64_t>& next, std::atomic<std::uint64_t>& limit) {
+    const auto recorded = [&] { return store_->recorded(*store_->identify(space)).value_or(0); };
+    EXPECT_GT(before, 1U);
+    EXPECT_EQ(next, before);
+    EXPECT_GT(limit, before);
+    EXPECT_EQ(limit, recorded());
+    const std::uint64_t old = limit;
+    next = old;
+    ASSERT_TRUE(numbers().poll(NumberKeeper::Clock::now()));
+    EXPECT_GT(limit, old);
+    EXPECT_EQ(limit, recorded());
+  };
+  const auto before = [this](const NonceSpace& space) {
+    return store_->recorded(*store_->identify(space)).value_or(0);
+  };
+  const auto octets = [](int fill, std::size_t count) {
+    return std::vector<std::uint8_t>(count, static_cast<std::uint8_t>(fill));
+  };
+  config::Document document = load().document;
+  // The appliance's line of the same key has taken numbers.
+  const auto esp = NonceSpace::esp(crypto::Algorithm::aes_gcm_128, octets(1, 16), octets(9, 4));
+  const std::uint64_t esp_before = before(esp);
+  const auto gateway = make(document.lines[0]);
+  ASSERT_TRUE(gateway);
+  for (const auto& sa : gateway->sas()) {
+    if (sa.slot == nullptr) continue;
+    pipelines::OutboundSa* const out = sa.slot->current.load();
+    check(esp, esp_before, out->runtime.next_sn, out->sn_limit);
+  }
+  const auto macsec = NonceSpace::macsec(octets(50, 16), crypto::Sci(0x0200000001020001));
+  const std::uint64_t macsec_before = before(macsec);
+  const auto wire = make(document.lines[2]);
+  ASSERT_TRUE(wire);
+  pipelines::TransmitSa* const sa = wire->secy(0)->encoding_sa();
+  ASSERT_NE(sa, nullptr);
+  check(macsec, macsec_before, sa->next_pn, sa->limit);
 }
 
 }  // namespace

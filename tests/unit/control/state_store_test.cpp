@@ -1,13 +1,46 @@
 #include "app/control/state_store.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
+#include <cerrno>
+#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
+#include <string>
 #include <vector>
+
+namespace {
+// What the store asks of the disk, in order: "sync FILE" and "rename FILE".
+std::vector<std::string> asked;
+bool sync_fails = false;
+
+std::string last_part(const std::string& path) { return path.substr(path.rfind('/') + 1); }
+}  // namespace
+
+// In place of the C library's.
+int fsync(int fd) {
+  char path[256] = {};
+  const std::string link = "/proc/self/fd/" + std::to_string(fd);
+  if (::readlink(link.c_str(), path, sizeof path - 1) > 0) {
+    asked.push_back("sync " + last_part(path));
+  }
+  if (sync_fails) {
+    errno = EIO;
+    return -1;
+  }
+  return static_cast<int>(::syscall(SYS_fsync, fd));
+}
+
+int rename(const char* from, const char* to) noexcept {
+  asked.push_back("rename " + last_part(from));
+  return static_cast<int>(::syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0));
+}
 
 namespace sealwire::control {
 namespace {
@@ -145,6 +178,28 @@ TEST_F(StateStoreTest, AWriteThatFailsRaisesNothing) {
   ASSERT_FALSE(failed);
   EXPECT_EQ(failed.error().id, "SW-STA-004");
   EXPECT_FALSE(store->recorded(id));
+}
+
+// A power cut leaves the old file or the new one, and once told of success, the new one.
+TEST_F(StateStoreTest, TheDiskHasItBeforeAnyoneIsTold) {
+  ASSERT_TRUE(StateStore::init(directory_, false));
+  auto store = StateStore::open(directory_);
+  ASSERT_TRUE(store);
+  const auto id = *store->identify(NonceSpace::esp(Algorithm::aes_gcm_128, key_, salt_));
+  const StateStore::Request block{id, 77};
+  asked.clear();
+  ASSERT_TRUE(store->record({&block, 1}));
+  EXPECT_EQ(asked,
+            (std::vector<std::string>{"sync numbers.new", "rename numbers.new", "sync state"}));
+  const std::string good = read();
+  const StateStore::Request more{id, 88};
+  sync_fails = true;
+  const auto failed = store->record({&more, 1});
+  sync_fails = false;
+  ASSERT_FALSE(failed);
+  EXPECT_EQ(failed.error().id, "SW-STA-004");
+  EXPECT_EQ(store->recorded(id), 77U);
+  EXPECT_EQ(read(), good);
 }
 
 TEST_F(StateStoreTest, SpacesAreWhatMakesNoncesUnique) {
