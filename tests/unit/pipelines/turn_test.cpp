@@ -56,6 +56,46 @@ TEST(Turn, EachTurnIsPassedInTicketOrder) {
   EXPECT_EQ(turns.tickets(), 2U);
 }
 
+// Two threads take one turn alternately, or as it comes, and write plain memory inside. What a turn
+// guards is safe by its acquire and release alone: one of them weaker, and TSan sees the race.
+class TurnGuards : public testing::Test {
+ protected:
+  static constexpr std::uint64_t kRounds = 2000;
+
+  template <class May, class Pass>
+  void take_turns(May may, Pass pass) {
+    std::uint64_t guarded = 0;
+    const auto run = [&](std::uint64_t first) {
+      for (std::uint64_t ticket = first; ticket < 2 * kRounds; ticket += 2) {
+        while (!may(ticket)) std::this_thread::yield();
+        ++guarded;
+        pass(ticket);
+      }
+    };
+    std::thread other(run, 1);
+    run(0);
+    other.join();
+    EXPECT_EQ(guarded, 2 * kRounds);
+  }
+
+  Turns turns_{true};
+};
+
+TEST_F(TurnGuards, Receive) {
+  take_turns([this](std::uint64_t) { return turns_.try_receive(); },
+             [this](std::uint64_t) { turns_.leave_receive(); });
+}
+
+TEST_F(TurnGuards, Number) {
+  take_turns([this](std::uint64_t ticket) { return turns_.may_number(ticket); },
+             [this](std::uint64_t ticket) { turns_.pass_number(ticket); });
+}
+
+TEST_F(TurnGuards, Send) {
+  take_turns([this](std::uint64_t ticket) { return turns_.may_send(ticket); },
+             [this](std::uint64_t ticket) { turns_.pass_send(ticket); });
+}
+
 struct Scenario {
   Spread spread;
   unsigned workers = 3;
