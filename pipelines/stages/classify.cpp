@@ -119,9 +119,19 @@ struct LastSa {
   }
 }
 
+// A hint: nothing of the frames is checked yet.
+[[gnu::noinline]] void prefetch_policies(Burst& burst) {
+  for (const Packet& packet : burst.all()) {
+    if (packet.mbuf->data_len < kEthernetLength + 40U) continue;
+    const auto* const ip = rte_pktmbuf_mtod(packet.mbuf, const std::uint8_t*) + kEthernetLength;
+    const bool v6 = ip[0] >> 4 == 6;
+    burst.line->spd->prefetch_outbound(addresses_of(ip, v6), v6);
+  }
+}
+
 // The first pass: what the packet is and which policy it falls under. True: it goes on, to
 // esp_out's tunnel or without one.
-[[gnu::always_inline]] inline bool look_up(const Burst& burst, Packet& packet,
+[[gnu::always_inline]] inline bool look_up(const Burst& burst, Packet& packet, bool wide,
                                            forward::Received& r) {
   const LineSnapshot& line = *burst.line;
   if (!forward::receive(packet, line.inside[packet.in_port], false, r)) return false;
@@ -129,7 +139,9 @@ struct LastSa {
     forward::punt(packet, forward::mark_of(packet, PuntReason::own, false), DropReason::punted);
     return false;
   }
-  const PolicyVerdict& verdict = burst.flows->outbound(*line.spd, r.key);
+  PolicyVerdict found;
+  const PolicyVerdict& verdict =
+      wide ? found = line.spd->outbound(r.key) : burst.flows->outbound(*line.spd, r.key);
   if (verdict.action == PolicyAction::discard) {
     drop(packet, DropReason::policy_discard);
     return false;
@@ -187,9 +199,11 @@ struct LastSa {
 
 }  // namespace
 
-// Two passes, so that the SAs of many are fetched side by side.
+// Passes, so that what many packets need is fetched side by side.
 void classify(Burst& burst) {
   const std::uint16_t received = burst.count;  // fragments that join are done
+  const bool wide = burst.line->spd->outbound_is_wide();
+  if (wide) prefetch_policies(burst);
   std::array<std::uint8_t, kBurstPackets> going;
   std::size_t count = 0;
   const OutboundSa* before = nullptr;
@@ -198,7 +212,7 @@ void classify(Burst& burst) {
     if (packet.drop != DropReason::none || (packet.flags & kPacketSkipEsp) != 0) continue;
     packet.esp_out = nullptr;
     forward::Received r;
-    if (!look_up(burst, packet, r)) continue;
+    if (!look_up(burst, packet, wide, r)) continue;
     going[count++] = static_cast<std::uint8_t>(i);
     if (packet.esp_out != before) {
       before = packet.esp_out;

@@ -108,7 +108,7 @@ struct Found {
   const auto spi = wire::load_be<std::uint32_t>(view.esp);
   if (spi != found.last_spi) {
     found.last_spi = spi;
-    found.last = burst.line->sad->find_inbound(spi);
+    found.last = burst.line->sad->candidate(spi);
     if (found.last != nullptr) found.last->prefetch();
   }
   if (found.last == nullptr) return drop(packet, DropReason::esp_unknown_spi);
@@ -117,8 +117,24 @@ struct Found {
   found.packets[found.count++] = static_cast<std::uint8_t>(&packet - burst.packets.data());
 }
 
-// Is the SA's tunnel the one this packet came by? Its source is not asked (RFC 4301 §4.1).
-bool same_tunnel(const InboundSa& sa, const EspView& view) {
+// A hint: nothing of the packets is checked yet.
+[[gnu::noinline]] void prefetch_sas(Burst& burst) {
+  for (const Packet& packet : burst.all()) {
+    const std::uint32_t length = packet.mbuf->data_len;
+    if (length < packet.l2_length + 40U) continue;
+    const auto* const ip = rte_pktmbuf_mtod(packet.mbuf, const std::uint8_t*) + packet.l2_length;
+    const bool v6 = ip[0] >> 4 == 6;
+    const std::uint32_t udp = ip[v6 ? 6 : 9] == wire::kProtocolUdp ? 8 : 0;
+    const std::uint32_t esp = (v6 ? 40U : (ip[0] & 15U) * 4U) + udp;
+    if (length < packet.l2_length + esp + 4U) continue;
+    burst.line->sad->prefetch(wire::load_be<std::uint32_t>(ip + esp));
+  }
+}
+
+// Is it the SA of this SPI, and its tunnel the one the packet came by? Its source is not asked
+// (RFC 4301 §4.1).
+bool is_for(const InboundSa& sa, const EspView& view) {
+  if (sa.spi != wire::load_be<std::uint32_t>(view.esp)) return false;
   if (sa.udp != view.udp || sa.outer_v6 != view.v6) return false;
   const std::uint64_t words[2] = {view.v6 ? load_word(view.ip + 24) : address_word(view.ip + 16),
                                   view.v6 ? load_word(view.ip + 32) : 0};
@@ -128,7 +144,7 @@ bool same_tunnel(const InboundSa& sa, const EspView& view) {
 
 [[gnu::always_inline]] inline void open_esp(Burst& burst, Packet& packet, const EspView& view) {
   InboundSa* const sa = packet.esp_in;
-  if (!same_tunnel(*sa, view)) {
+  if (!is_for(*sa, view)) {
     packet.esp_in = nullptr;
     return drop(packet, DropReason::esp_unknown_spi);
   }
@@ -300,9 +316,10 @@ void settle(Packet& packet) {
 
 }  // namespace
 
-// Two passes, so that the SAs of many are fetched side by side.
+// Passes, so that what many packets need is fetched side by side.
 void build(Burst& burst) {
   burst.batch.reset(crypto::Direction::open);
+  if (burst.line->sad->is_wide()) prefetch_sas(burst);
   Found found;
   for (Packet& packet : burst.all()) {
     packet.op = kNoOp;

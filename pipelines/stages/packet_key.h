@@ -32,6 +32,12 @@ inline std::uint64_t address_word(const std::uint8_t* at) {
                                                     : std::uint64_t{address} << 32;
 }
 
+inline AddressPair addresses_of(const std::uint8_t* ip, bool v6) {
+  if (v6)
+    return {{load_word(ip + 8), load_word(ip + 16)}, {load_word(ip + 24), load_word(ip + 32)}};
+  return {{address_word(ip + 12), 0}, {address_word(ip + 16), 0}};
+}
+
 /// Word by word, into `key`: see parse_ip().
 [[gnu::always_inline]] inline void packet_key(const std::uint8_t* ip, const wire::IpPacket& packet,
                                               PacketKey& key) {

@@ -282,23 +282,28 @@ class Sad {
 
   /// The inbound SA of an SPI (host order), or null. Any thread; the result is pinned by QSBR.
   InboundSa* find_inbound(std::uint32_t spi) const noexcept {
+    InboundSa* const sa = candidate(spi);
+    return sa != nullptr && sa->spi == spi ? sa : nullptr;
+  }
+  /// The same without a look at the SA itself, which may be far away: its SPI is still to be
+  /// compared, as the table's entry may have been given to another SPI while it was read.
+  InboundSa* candidate(std::uint32_t spi) const noexcept {
     const Table* table = table_.load(std::memory_order_acquire);
     for (std::uint32_t at = slot_of(spi, *table);; at = (at + 1) & table->mask) {
       const Entry& entry = table->entries[at];
-      std::uint32_t found = entry.spi.load(std::memory_order_acquire);
-      if (found == spi) {
-        InboundSa* sa = entry.sa.load(std::memory_order_acquire);
-        // The entry may have been given to another SPI between the two loads.
-        return sa != nullptr && sa->spi == spi ? sa : nullptr;
-      }
+      const std::uint32_t found = entry.spi.load(std::memory_order_acquire);
+      if (found == spi) return entry.sa.load(std::memory_order_acquire);
       if (found == 0) return nullptr;
     }
   }
+
   /// Starts fetching the table entry of an SPI.
   void prefetch(std::uint32_t spi) const noexcept {
     const Table* table = table_.load(std::memory_order_acquire);
     __builtin_prefetch(&table->entries[slot_of(spi, *table)]);
   }
+  /// Its table is too large to be at hand: worth prefetch().
+  bool is_wide() const noexcept { return table_.load(std::memory_order_acquire)->mask >= kWide; }
 
   std::size_t inbound_count() const { return inbound_count_; }
 
@@ -307,6 +312,7 @@ class Sad {
   void each_outbound(const std::function<void(OutboundSlot&, OutboundSa&)>& visit);
 
  private:
+  static constexpr std::uint32_t kWide = 1024;  // entries: a first-level cache's half
   struct Entry {
     std::atomic<std::uint32_t> spi{
         0};  // 0: never used; an entry once used keeps a number, so probing goes past it

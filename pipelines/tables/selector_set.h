@@ -73,10 +73,11 @@ struct AddressPair {
   std::uint64_t source[2];
   std::uint64_t destination[2];
 
-  /// `key`'s addresses under these masks.
-  AddressPair of(const PacketKey& key) const {
-    return {{key.source[0] & source[0], key.source[1] & source[1]},
-            {key.destination[0] & destination[0], key.destination[1] & destination[1]}};
+  /// The addresses of a key, or of a pair, under these masks.
+  template <class Addresses>
+  AddressPair of(const Addresses& a) const {
+    return {{a.source[0] & source[0], a.source[1] & source[1]},
+            {a.destination[0] & destination[0], a.destination[1] & destination[1]}};
   }
   bool operator==(const AddressPair& other) const {
     return ((source[0] ^ other.source[0]) | (source[1] ^ other.source[1]) |
@@ -111,8 +112,11 @@ class SelectorSet {
   }
   /// Starts fetching the first of each family.
   void prefetch() const {
-    __builtin_prefetch(v4_.data());
-    __builtin_prefetch(v6_.data());
+    for (const std::vector<FlatSelector>* rules : {&v4_, &v6_}) {
+      if (rules->empty()) continue;
+      __builtin_prefetch(rules->data());
+      __builtin_prefetch(&rules->front().upper);
+    }
   }
 
  private:

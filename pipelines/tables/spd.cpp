@@ -51,9 +51,17 @@ bool less(const AddressPair& a, const AddressPair& b) { return std::memcmp(&a, &
 
 Spd::~Spd() = default;
 
+std::size_t Spd::Probe::place(const AddressPair& masked) const { return hash(masked) >> shift; }
+
+void Spd::Index::prefetch(const AddressPair& addresses) const {
+  if (!is_wide()) return;
+  const Probe& probe = probes_.front();
+  __builtin_prefetch(&probe.buckets[probe.place(probe.masks.of(addresses))]);
+}
+
 const Spd::Bucket* Spd::Probe::find(const PacketKey& key) const {
   const AddressPair wanted = masks.of(key);
-  for (std::size_t at = hash(wanted) >> shift;; at = (at + 1) & (buckets.size() - 1)) {
+  for (std::size_t at = place(wanted);; at = (at + 1) & (buckets.size() - 1)) {
     const Bucket& bucket = buckets[at];
     if (bucket.first.verdict.rule == kFinalRule) return nullptr;
     if (bucket.addresses == wanted) return &bucket;
@@ -78,7 +86,7 @@ Spd::Index::Index(const std::vector<Rule>& rules) : more_(1) {
         choices[i - 1].next = static_cast<std::uint32_t>(more_.size());
         more_.push_back(choices[i]);
       }
-      std::size_t at = hash(addresses) >> probe.shift;
+      std::size_t at = probe.place(addresses);
       while (probe.buckets[at].first.verdict.rule != kFinalRule) at = (at + 1) & (size - 1);
       probe.buckets[at] = {addresses, choices.front()};
     }
@@ -151,6 +159,7 @@ Result<std::unique_ptr<const Spd>> Spd::build(std::vector<PolicyRule> outbound,
   spd->outbound_ = std::move(*out);
   spd->inbound_ = std::move(*in);
   spd->generation_ = next_generation();
+  spd->outbound_is_wide_ = spd->outbound_.v4.is_wide() || spd->outbound_.v6.is_wide();
   return std::unique_ptr<const Spd>(std::move(spd));
 }
 

@@ -56,6 +56,14 @@ class Spd {
   PolicyVerdict outbound(const PacketKey& key) const { return outbound_.look_up(key); }
   PolicyVerdict inbound(const PacketKey& key) const { return inbound_.look_up(key); }
 
+  /// Starts fetching what outbound() will read of a wide list.
+  void prefetch_outbound(const AddressPair& addresses, bool v6) const {
+    (v6 ? outbound_.v6 : outbound_.v4).prefetch(addresses);
+  }
+  /// A family's rules are one probe away but too many to be at hand: worth prefetch_outbound(),
+  /// after which a flow cache would not be faster.
+  bool outbound_is_wide() const { return outbound_is_wide_; }
+
   /// Differs between any two Spd of this process: what flow caches are valid for.
   std::uint64_t generation() const { return generation_; }
 
@@ -81,6 +89,7 @@ class Spd {
     std::uint32_t shift = 0;
     std::vector<Bucket> buckets{};  // open addressing, a power of two, half of them empty
 
+    std::size_t place(const AddressPair& masked) const;
     const Bucket* find(const PacketKey& key) const;
   };
   class Index {
@@ -92,10 +101,13 @@ class Spd {
     };
     explicit Index(const std::vector<Rule>& rules);  // in order
     PolicyVerdict look_up(const PacketKey& key) const;
+    bool is_wide() const { return probes_.size() == 1 && probes_.front().buckets.size() > kWide; }
+    void prefetch(const AddressPair& addresses) const;
 
    private:
-    std::vector<Probe> probes_;  // by first_rule
-    std::vector<Choice> more_;   // the first is no choice
+    static constexpr std::size_t kWide = 256;  // buckets: a first-level cache's half
+    std::vector<Probe> probes_;                // by first_rule
+    std::vector<Choice> more_;                 // the first is no choice
   };
   struct List {
     std::vector<PolicyRule> rules;
@@ -107,6 +119,7 @@ class Spd {
 
   List outbound_, inbound_;
   std::uint64_t generation_ = 0;
+  bool outbound_is_wide_ = false;
 };
 
 /// A worker's memory of its last look-ups, in front of the SPD. Direct-mapped, whole key compared;
