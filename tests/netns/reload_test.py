@@ -150,7 +150,7 @@ class Reload(unittest.TestCase):
         labs.run(labs.build_dir() / "sealwire", "state", "init", self.lab.folder / f"{name}.state")
         return file
 
-    def test_a_library_that_computes_wrong_is_found_before_anything_is_forwarded(self):
+    def test_niap_a_failed_self_test_stops_the_data_plane(self):
         # OpenSSL with one bit of each tag changed on its way out.
         source = self.lab.folder / "wrong.c"
         source.write_text(r"""

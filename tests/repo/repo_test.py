@@ -99,6 +99,10 @@ class Tree(unittest.TestCase):
             ({"docs/a.md": "TO" + "DO: write this"}, (), "docs/a.md:1: unfinished"),
             ({"docs/a.md": "see [b](b.md#part)"}, (), "the link b.md leads nowhere"),
             ({"sources.txt": "[test chaos x]\n"}, (), "no budget for the label chaos"),
+            ({"docs/guides/mka.md": "`KayNiap.Gone`"}, (), "KayNiap.Gone is not the name of a test"),
+            ({"docs/guides/mka.md": "", "sources.txt": "[test unit x]\ntests/x.cpp\n",
+              "tests/x.cpp": "TEST(KayNiap, New) {", "tests/budgets.txt": "unit 1\n"}, (),
+             "KayNiap.New is not in the table"),
             ({"tests/budgets.txt": "build 44\nunit 1\n"}, (), "45 minutes in all"),
         ):
             with self.subTest(expected=expected):

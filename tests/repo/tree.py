@@ -54,6 +54,29 @@ def check_listed(top, files):
         yield f"sources.txt: {name} does not exist"
 
 
+def niap_tests(text):
+    """Names, as the guide writes them, of the tests in this source that name an item of the NIAP module."""
+    names = [".".join(pair) for pair in re.findall(r"^TEST(?:_[FP])?\((\w+), (\w+)\)", text, re.M)]
+    for part in re.split(r"^class ", text, flags=re.M)[1:]:
+        names += [f"{re.match(r'[A-Za-z]+', part)[0]}.{test}" for test in re.findall(r"^    def (test_\w+)\(", part, re.M)]
+    return {name for name in names if re.search("niap", name, re.I)}
+
+
+def check_niap(top, files):
+    """The guide names each test of an item, and no other."""
+    guide = "docs/guides/mka.md"
+    if guide not in files:
+        return
+    named = {name for name in re.findall(r"`(\w+\.\w+)`", (top / guide).read_text(encoding="utf-8"))
+             if re.search("niap", name, re.I)}
+    found = set()
+    for name in files:
+        if name.startswith("tests/") and name.endswith((".cpp", ".py")):
+            found |= niap_tests((top / name).read_text(encoding="utf-8"))
+    for name in sorted(named ^ found):
+        yield f"{guide}: {name} is " + ("not the name of a test" if name in named else "not in the table of the items")
+
+
 def check_parses(top, name):
     path = top / name
     if WRONG_ON_PURPOSE.search("/" + name):
@@ -107,6 +130,7 @@ def problems(top):
     top = pathlib.Path(top)
     files = tracked_files(top)
     yield from check_listed(top, files)
+    yield from check_niap(top, files)
     for name in files:
         yield from check_parses(top, name)
         yield from check_text(top, name)

@@ -385,7 +385,7 @@ void add_transmit(Secy& secy, const Sak& sak, bool encode) {
                                       .confidentiality = sak.confidentiality,
                                       .confidentiality_offset = sak.offset,
                                       .salt = kSalt,
-                                      .ssci = crypto::Ssci(1),
+                                      .ssci = crypto::Ssci(sak.ssci),
                                       .next_pn = crypto::Pn(sak.pn),
                                       .limit = sak.limit,
                                       .key = make_key(sak.suite, key_octets(sak))});
@@ -405,7 +405,7 @@ void add_receive(Secy& secy, std::uint64_t sci, const Sak& sak, bool enable) {
                                                  .suite = sak.suite,
                                                  .confidentiality_offset = sak.offset,
                                                  .salt = kSalt,
-                                                 .ssci = crypto::Ssci(1),
+                                                 .ssci = crypto::Ssci(sak.ssci),
                                                  .lowest_pn = crypto::Pn(sak.pn),
                                                  .key = make_key(sak.suite, key_octets(sak))});
   ASSERT_TRUE(ok) << ok.error().message;
@@ -474,7 +474,7 @@ Bytes Sealed::bytes() const {
     nonce.push_back(static_cast<std::uint8_t>((is_xpn(sak.suite) ? pn : sci) >> (8 * i)));
   }
   if (is_xpn(sak.suite)) {
-    nonce.insert(nonce.begin(), {0, 0, 0, 1});  // SSCI
+    nonce.insert(nonce.begin(), {0, 0, 0, sak.ssci});
     for (int i = 0; i < 12; ++i)
       nonce[static_cast<std::size_t>(i)] ^= kSalt[static_cast<std::size_t>(i)];
   } else {

@@ -99,6 +99,7 @@ struct Sak {
   std::uint8_t offset = 0;
   std::uint64_t pn = 1;
   std::uint64_t limit = 0;
+  std::uint8_t ssci = 1;
 };
 void add_transmit(Secy& secy, const Sak& sak, bool encode = true);
 void add_receive(Secy& secy, std::uint64_t sci, const Sak& sak, bool enable = true);

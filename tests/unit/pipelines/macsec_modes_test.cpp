@@ -187,6 +187,27 @@ TEST(MacsecTransmit, XpnRunsAcross32BitsAndStopsAtTheEnd) {
   EXPECT_EQ(s.loop.drops(0, DropReason::out_pn_exhausted), 2U);
 }
 
+TEST(MacsecNiap, XpnAcross2To32RepeatsTheLowHalfAndNotTheCiphertext) {
+  Sites s;
+  const auto sealed_at = [&](std::uint64_t pn) {
+    static_cast<void>(s.a.secy->retire_transmit_sa(crypto::An(0)));
+    add_transmit(*s.a.secy, {.suite = CipherSuite::gcm_aes_xpn_128, .pn = pn});
+    EXPECT_TRUE(s.a.inside.put(make_frame(60)));
+    s.loop.run_until_quiet();
+    const auto out = s.a.outside.take();
+    EXPECT_EQ(out.size(), 1U);
+    return out.empty() ? Bytes(100) : out.front();
+  };
+  const Bytes before = sealed_at(5), after = sealed_at(0x1'0000'0005);
+  ASSERT_EQ(before.size(), after.size());
+  EXPECT_TRUE(std::equal(before.begin(), before.begin() + 28, after.begin())) << "SecTAG and SCI";
+  for (std::size_t at = 28; at + 16 <= before.size(); at += 16)
+    EXPECT_FALSE(std::equal(before.begin() + static_cast<std::ptrdiff_t>(at),
+                            before.begin() + static_cast<std::ptrdiff_t>(at + 16),
+                            after.begin() + static_cast<std::ptrdiff_t>(at)))
+        << "block at " << at;
+}
+
 TEST(MacsecTransmit, NoSaInUseDropsEverything) {
   Sites s;
   const auto offered = [&](DropReason reason) {

@@ -160,7 +160,7 @@ TEST_P(EveryMode, SaNotInUse) {
   EXPECT_EQ(r.secy().in_pkts_no_sa_error.read(), strict() ? 4U : null() ? 0U : 2U);
 }
 
-TEST_P(EveryMode, InvalidSecTagsAreDroppedInEveryMode) {
+TEST_P(EveryMode, NiapInvalidSecTagsOf9_12AreDropped) {
   if (null()) return;
   const auto bad = [&](const std::function<void(Bytes&)>& change) {
     Bytes f = Sealed{}.bytes();
@@ -222,7 +222,7 @@ TEST_P(EveryMode, PauseIsConsumed) {
   EXPECT_EQ(r.dropped(DropReason::pause_consumed), 1U);
 }
 
-TEST(MacsecReceive, OnlyEapolAndMacsecPassAStrictPort) {
+TEST(MacsecNiap, OfAllEtherTypesOnlyEapolAndMacsecPass) {
   Receiver r;
   for (std::uint32_t type = 0; type <= 0xFFFF; ++type) {
     if (type == 0x88E5 || type == 0x888E || type == 0x8808) continue;
@@ -251,7 +251,7 @@ TEST(MacsecReceive, PuntRingFull) {
   EXPECT_EQ(r.dropped(DropReason::punt_full), 1U);
 }
 
-TEST(MacsecReceive, EveryFlippedBitIsCaught) {
+TEST(MacsecNiap, OneFlippedBitAnywhereIsCaught) {
   Receiver r({.replay_protect = false});
   const Bytes good = Sealed{.frame = make_frame(70)}.bytes();
   for (std::size_t bit = 0; bit < good.size() * 8; ++bit) {
@@ -435,6 +435,34 @@ TEST(MacsecReceive, XpnRecoversTheHighHalf) {
   EXPECT_EQ(r.sa().next_pn, 0x100000003U);
   EXPECT_TRUE(r.delivers(sealed(0xFFFFFFF5))) << "reordered across the boundary";
   EXPECT_TRUE(r.delivers(sealed(0x100000000ULL + 5))) << "low half 0 is fine";
+}
+
+TEST(MacsecNiap, PnBelowTheLowestIsDropped) {
+  Receiver r({.replay_window = 10});
+  EXPECT_TRUE(r.delivers({.pn = 100}));
+  EXPECT_EQ(r.sa().lowest_pn, 91U);
+  for (const std::uint64_t pn : {1U, 89U, 90U}) EXPECT_FALSE(r.delivers({.pn = pn})) << pn;
+  EXPECT_EQ(r.dropped(DropReason::in_pkts_late), 3U);
+  EXPECT_TRUE(r.delivers({.pn = 91}));
+}
+
+TEST(MacsecNiap, AnSciChangedOnTheWayIsDropped) {
+  Receiver r;
+  for (std::size_t octet = 20; octet < 28; ++octet) {
+    Bytes frame = Sealed{}.bytes();
+    frame[octet] ^= 0x80;
+    EXPECT_TRUE(r.receive(frame).empty()) << octet;
+  }
+  EXPECT_EQ(r.dropped(DropReason::in_pkts_no_sa_error), 8U);
+  EXPECT_TRUE(r.delivers({}));
+}
+
+TEST(MacsecNiap, AnotherSsciDoesNotOpenTheFrame) {
+  constexpr auto suite = CipherSuite::gcm_aes_xpn_128;
+  Receiver r({}, {.suite = suite});
+  EXPECT_FALSE(r.delivers({.sak = {.suite = suite, .ssci = 7}}));
+  EXPECT_EQ(r.sa().not_valid, 1U);
+  EXPECT_TRUE(r.delivers({.sak = {.suite = suite}}));
 }
 
 TEST(MacsecReceive, ControlRaisesLowestPn) {
