@@ -379,6 +379,16 @@ TEST_F(Esp, SequenceNumbersEndAndALimitRaisedLetsGoOn) {
   EXPECT_EQ(event->kind, SaEventKind::sn_exhausted);
   EXPECT_FALSE(a.sad.poll_event());
 
+  options.esn = true;
+  options.first_sn = ~0ULL - 1;
+  a.outbound_sa(0x1012, options);
+  outcomes = a.egress(std::vector<Octets>(3, a.from_inside({})));
+  EXPECT_EQ(outcomes[0].drop, DropReason::none);
+  EXPECT_EQ(outcomes[1].drop, DropReason::esp_sn_exhausted);
+  EXPECT_EQ(outcomes[2].drop, DropReason::esp_sn_exhausted);
+  ASSERT_TRUE(a.sad.poll_event());
+
+  options.esn = false;
   options.first_sn = 1;
   options.sn_limit = 3;
   a.outbound_sa(0x1011, options);

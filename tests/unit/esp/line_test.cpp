@@ -131,6 +131,30 @@ TEST_P(GatewayStages, AnEspReplayInsideAFreshFrameIsDropped) {
   EXPECT_EQ(loop.drops(3, macsec ? DropReason::in_pkts_late : DropReason::esp_replay), 1U);
 }
 
+// Of two frames out of order MACsec drops the second, after both were opened. The ESP packet in it
+// comes again in a later frame.
+TEST(GatewayWindows, WhatMacsecDropsMovesNothingOfEsp) {
+  Gateways g(true), again(true);
+  Loop loop(both({&g.a, &g.b, &again.a}));
+  for (const std::uint32_t stamp : {1U, 2U})
+    ASSERT_TRUE(g.a.inside.put(udp_frame(1, 2, stamp, 100)));
+  loop.run_until_quiet();
+  const auto frames = g.a.outside.take();
+  ASSERT_EQ(frames.size(), 2U);
+  ASSERT_TRUE(g.b.outside.put(frames[1]));
+  ASSERT_TRUE(g.b.outside.put(frames[0]));
+  loop.run_until_quiet();
+  EXPECT_EQ(g.b.inside.take().size(), 1U);
+  EXPECT_EQ(loop.drops(3, DropReason::in_pkts_late), 1U);
+  again.a.secy->retire_transmit_sa(crypto::An(0));
+  add_transmit(*again.a.secy, {.pn = 3});
+  ASSERT_TRUE(again.a.inside.put(udp_frame(1, 2, 1, 100)));
+  loop.run_until_quiet();
+  ASSERT_EQ(Sites::carry(again.a, g.b).size(), 1U);
+  loop.run_until_quiet();
+  EXPECT_EQ(g.b.inside.take().size(), 1U);
+}
+
 TEST_P(GatewayStages, ALineThatIsNotSecureForwardsNothing) {
   Gateways g(GetParam());
   Loop loop(both({&g.a, &g.b}));

@@ -177,6 +177,16 @@ TEST(MacsecTransmit, ExhaustionStopsTheSaAndTheLimitRaisesIt) {
   EXPECT_EQ(wire::parse_sectag(std::span(wire[0]).subspan(12))->pn, 12U);
 }
 
+TEST(MacsecTransmit, NothingIsReservedBehindTheLimit) {
+  Sites s;
+  add_transmit(*s.a.secy, {.pn = 10, .limit = 5});
+  for (std::uint32_t i = 0; i < 2; ++i) ASSERT_TRUE(s.a.inside.put(make_frame(60, i)));
+  s.loop.run_until_quiet();
+  EXPECT_TRUE(s.a.outside.take().empty());
+  EXPECT_EQ(s.loop.drops(0, DropReason::out_pn_exhausted), 2U);
+  EXPECT_EQ(s.a.secy->transmit_sa(crypto::An(0))->next_pn, 10U);
+}
+
 TEST(MacsecTransmit, XpnRunsAcross32BitsAndStopsAtTheEnd) {
   Sites s;
   const Sak sak{.suite = CipherSuite::gcm_aes_xpn_128, .pn = ~0ULL - 2};

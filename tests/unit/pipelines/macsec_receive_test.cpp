@@ -417,6 +417,18 @@ TEST(MacsecReceive, AHighHalfThatWouldBeGuessedOtherwiseNowIsLate) {
   EXPECT_EQ(r.dropped(DropReason::in_pkts_late), 1U);
 }
 
+// XPN: the nonce is made with the SSCI, so that the ICV alone would not tell the channels apart.
+TEST(MacsecReceive, AnSciThatDiffersInOneBitIsNotTheChannels) {
+  constexpr auto suite = CipherSuite::gcm_aes_xpn_128;
+  Receiver r({.replay_window = 100}, {.suite = suite});
+  for (unsigned bit = 0; bit < 64; ++bit) {
+    EXPECT_FALSE(r.delivers({.sci = kSciA ^ (std::uint64_t{1} << bit), .sak = {.suite = suite}}));
+  }
+  EXPECT_EQ(r.dropped(DropReason::in_pkts_no_sa_error), 63U);
+  EXPECT_EQ(r.dropped(DropReason::in_own_sci), 1U) << "one of them is our own";
+  EXPECT_TRUE(r.delivers({.sak = {.suite = suite}}));
+}
+
 TEST(MacsecReceive, ForgedPnMovesNothing) {
   Receiver r({.replay_window = 100});
   EXPECT_TRUE(r.delivers({.pn = 10}));
