@@ -104,7 +104,8 @@ const MapType& port_type() {
                  "net_virtio_user, net_vhost).",
                  kRequired)
           .value("mtu", &Port::mtu, scalar::number<std::uint16_t>(68, 9600),
-                 "Largest Ethernet payload in octets. Outside, this includes the SecTAG and ICV.")
+                 "Largest Ethernet payload in octets. Outside, this includes the SecTAG and ICV, "
+                 "and VLAN tags that are sealed.")
           .value("mac", &Port::mac, scalar::mac(),
                  "MAC address to set; by default the device keeps its own.")
           .value("rx-queues", &Port::rx_queues, scalar::number<std::uint16_t>(0, 64),

@@ -303,6 +303,33 @@ TEST(MacsecTransmit, TooLongForThePortsMtu) {
   EXPECT_EQ(a.secy->transmit_counters().out_pkts_too_long.read(), 1U);
 }
 
+// A tag that is sealed is payload to the wire, one ahead of the SecTAG is header.
+TEST(MacsecTransmit, OnlyVlanTagsThatAreSealedCountForTheMtu) {
+  for (std::uint8_t in_clear = 0; in_clear <= 2; ++in_clear) {
+    LineOptions o;
+    o.mtu = 1500;
+    o.secy.sci = crypto::Sci(kSciA);
+    o.secy.vlan_in_clear = in_clear;
+    Wire a(o);
+    Loop loop(both({&a}));
+    add_transmit(*a.secy, {});
+    const std::size_t largest = 1514 + std::size_t{4} * in_clear;
+    for (const std::size_t length : {largest - 32, largest - 31}) {
+      Bytes frame = make_frame(length, 0, 0x88A8);
+      frame[16] = 0x81;  // two tags, then IPv4
+      frame[17] = 0x00;
+      frame[20] = 0x08;
+      frame[21] = 0x00;
+      ASSERT_TRUE(a.inside.put(frame));
+    }
+    loop.run_until_quiet();
+    const auto wire = a.outside.take();
+    ASSERT_EQ(wire.size(), 1U);
+    EXPECT_EQ(wire[0].size(), largest);
+    EXPECT_EQ(loop.drops(0, DropReason::out_pkts_too_long), 1U);
+  }
+}
+
 TEST(MacsecTransmit, EveryKindOfInsideFrameIsSealed) {
   // VLAN, LLDP, customer EAPOL, ARP, spanning tree: all of it, on a wire.
   Sites s;
