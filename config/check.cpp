@@ -194,6 +194,11 @@ bool is_virtual_device(std::string_view device) {
 
 void check_ports(const Document& document, Report& report) {
   std::map<std::string, const Port*, std::less<>> devices;
+  if (document.ports.size() > kMostPorts) {
+    report.add(Rule::too_many_ports, {"ports", document.ports[kMostPorts].name},
+               fmt::format("there are {} ports", document.ports.size()),
+               fmt::format("at most {}; another sealwired for the others", kMostPorts));
+  }
   for (const Port& port : document.ports) {
     const Path path{"ports", port.name};
     if (port.mac && ((port.mac->octets[0] & 1) != 0 || *port.mac == MacAddress{}))

@@ -371,6 +371,8 @@ struct Line {
   bool is_gateway() const { return has(Stage::esp); }
 };
 
+inline constexpr std::size_t kMostPorts = 32;  // RTE_MAX_ETHPORTS of DPDK as it comes
+
 struct Document {
   std::uint32_t version = 1;  // `sealwire: 1`
   bool lab = false;           // static keys and inline secrets are allowed

@@ -49,6 +49,8 @@ const std::vector<RuleText>& all_rules() {
       {device_used_twice, "Two ports are two devices.", "Name another device."},
       {mac_address, "A port's MAC address is a unicast address and not zero.",
        "Use a locally administered one such as 02:00:00:00:00:01."},
+      {too_many_ports, "There are no more ports than DPDK has room for, 32.",
+       "Give the further lines to a sealwired of their own."},
 
       {line_without_stages, "A line without stages forwards in clear, and says `cleartext: allow`.",
        "Add stages, or `cleartext: allow` if clear forwarding is meant."},

@@ -39,6 +39,7 @@ enum class Rule : std::uint16_t {
   unknown_device = 32,
   device_used_twice = 33,
   mac_address = 34,
+  too_many_ports = 35,
 
   line_without_stages = 40,
   wire_ports = 41,

@@ -23,6 +23,8 @@
 namespace sealwire::daemon {
 namespace {
 
+static_assert(RTE_MAX_ETHPORTS >= config::kMostPorts);
+
 constexpr unsigned kPoolCache = 256;
 constexpr std::uint32_t kFrameOverhead = RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN;
 

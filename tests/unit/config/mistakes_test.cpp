@@ -38,6 +38,15 @@ std::string replaced(std::string text, const std::string& from, const std::strin
   return text;
 }
 
+std::string many_ports(int count) {
+  std::string text;
+  for (int i = 0; i < count; ++i) {
+    const std::string number = std::to_string(10 + i);
+    text += "  p" + number + ": {device: net_null" + number + "}\n";
+  }
+  return text;
+}
+
 const std::string kKey16 = "8f1d3c9a7be264505a1cc0de9ff37b21";
 const std::string kOther16 = "1b5e8c0d3fa79e62447a90c1d2b3f586";
 const std::string kKey32 = kKey16 + kOther16;
@@ -251,6 +260,9 @@ const std::vector<Case>& cases() {
       {"unknown_device", unknown_device, wire("net_null0", "@net_nul0"), "net_null"},
       {"device_used_twice", device_used_twice, wire("device: net_null1", "device: @net_null0")},
       {"multicast_mac", mac_address, wire("\"02:00:00:00:00:0a\"", "@\"03:00:00:00:00:0a\"")},
+
+      {"too_many_ports", too_many_ports,
+       wire("lines:\n  w:\n", many_ports(30) + "  @one: {device: net_null99}\nlines:\n  w:\n")},
 
       // lines
       {"line_without_stages", line_without_stages,
@@ -578,6 +590,13 @@ TEST(MistakesBase, HasNone) {
     EXPECT_TRUE(loaded.ok()) << listing(loaded) << text;
     EXPECT_EQ(loaded.warnings.size(), 1U) << listing(loaded);
   }
+}
+
+TEST(MistakesBase, AllPortsThatDpdkHasRoomForMayBeUsed) {
+  const Loaded loaded =
+      load_text(replaced(kWire, "lines:\n  w:\n", many_ports(30) + "lines:\n  w:\n"), "x.yaml");
+  EXPECT_TRUE(loaded.ok()) << listing(loaded);
+  EXPECT_EQ(loaded.document.ports.size(), kMostPorts);
 }
 
 TEST(MistakesTable, EveryRuleHasATest) {
