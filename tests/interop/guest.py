@@ -207,6 +207,26 @@ class Guest:
             raise GuestError(f"in guest {self.name}: `{command}` gave {code}:\n{output}")
         return output
 
+    def prompt(self, read=input):
+        """A tiny shell, for looking around after a case; `read` gives one line at a time."""
+        limit = 60
+        print(f"Each line is a shell of its own in the guest, for up to {limit} s; its output comes when it has ended. "
+              "End with ^D.")
+        while True:
+            try:
+                line = read("guest# ").strip()
+            except EOFError:
+                print()
+                return
+            if line in ("exit", "quit"):
+                return
+            if not line:
+                continue
+            code, output = self.run(line, timeout=limit)
+            print(output, end="" if output.endswith("\n") or not output else "\n")
+            if code:
+                print(f"exit code {code}" + (f": ran for {limit} s and was killed" if code == 124 else ""))
+
     def spawn(self, command, log="/tmp/spawned.log"):
         """Starts shell text in the background; returns its process id (also its group's id)."""
         output = self.check(f"setsid bash -c {shlex.quote(command)} </dev/null >{log} 2>&1 & echo $!")

@@ -115,57 +115,50 @@ def under_traffic(agreement, steps):
     return sent
 
 
-def rekeyed(bench, count):
-    """SAKs renewed under traffic: every echo comes back."""
+def renewed(bench, agreement, count, step):
+    """SAKs renewed under traffic, each brought about by `step`: every echo comes back."""
     count = bench.rekeys or count
-    agreement = Agreement(bench, 16, 32).up()
+    agreement.up()
     before = len(agreement.kay.saks())
 
     def steps(flows):
         for _ in range(count):
+            agreement.guest.check("sleep 3.5")  # the retire time of the SAK before: no rekey overtakes another
             known = agreement.kay.saks()
-            agreement.box.daemon.cli("rekey", "wire")
-            agreement.kay.wait_for_new_sak(known, timeout=20)
-            agreement.guest.check("sleep 3.5")  # the old SAK's retire time: a rekey may not overtake another
+            step(agreement)
+            agreement.kay.wait_for_new_sak(known, timeout=40)
             flows()
 
     sent = under_traffic(agreement, steps)
-    expect(len(agreement.kay.saks()) - before, count, "SAKs agreed on")
-    return {"rekeys": count, "echoes": sent}
+    saks = len(agreement.kay.saks()) - before
+    expect(saks >= count, True, f"{saks} SAKs are {count} and more")
+    return {"rekeys": saks, "echoes": sent}
+
+
+def rekeyed(bench, count):
+    """The command line asks for each."""
+    result = renewed(bench, Agreement(bench, 16, 32), count,
+                     lambda agreement: agreement.box.daemon.cli("rekey", "wire"))
+    expect(result["rekeys"], bench.rekeys or count, "SAKs agreed on")
+    return result
 
 
 def worn_out(bench, count):
-    """The PN reaches the threshold under traffic, again and again: each time the SAK is renewed."""
-    agreement = Agreement(bench, 16, 32, settings={"rekey": {"pn-threshold": 220}}).up()
-    before = len(agreement.kay.saks())
-
-    def steps(flows):
-        for _ in range(count):
-            agreement.kay.wait_for_new_sak(agreement.kay.saks(), timeout=40)
-            flows()
-
-    sent = under_traffic(agreement, steps)
-    return {"rekeys": len(agreement.kay.saks()) - before, "echoes": sent}
+    """The PN reaches the threshold by the traffic alone."""
+    return renewed(bench, Agreement(bench, 16, 32, settings={"rekey": {"pn-threshold": 220}}), count, lambda _: None)
 
 
 def worn_out_server(bench, count):
-    """wpa_supplicant is the key server, and its PN passes 0xC0000000 under traffic, again and again."""
-    count = bench.rekeys or count
-    agreement = Agreement(bench, 32, 16).up()
-    before = len(agreement.kay.saks())
+    """wpa_supplicant is the key server, and its PN passes 0xC0000000."""
+    agreement = Agreement(bench, 32, 16)
 
-    def steps(flows):
-        for _ in range(count):
-            known = agreement.kay.saks()
-            agreement.guest.check("ip macsec set macsec0 tx sa $(ip macsec show macsec0 | awk '/TXSC/ {print $NF}') "
-                                  f"pn {0xC0000000 + 1}")
-            agreement.kay.wait_for_new_sak(known, timeout=20)
-            agreement.guest.check("sleep 3.5")  # as above
-            flows()
+    def wear_out(agreement):
+        agreement.guest.check("ip macsec set macsec0 tx sa $(ip macsec show macsec0 | awk '/TXSC/ {print $NF}') "
+                              f"pn {0xC0000000 + 1}")
 
-    sent = under_traffic(agreement, steps)
+    result = renewed(bench, agreement, count, wear_out)
     expect("generated new SAK" in agreement.kay.log(), True, "wpa_supplicant made the SAKs")
-    return {"rekeys": len(agreement.kay.saks()) - before, "echoes": sent}
+    return result
 
 
 def fallen_back(bench, our_priority, their_priority):
@@ -199,7 +192,7 @@ def cases():
         Case("mka-restarted", "mka", "wpa_supplicant ends and starts again", lambda bench: restarted(bench, "TERM")),
         Case("mka-crashed", "mka", "wpa_supplicant is killed and starts again", lambda bench: restarted(bench, "KILL")),
         Case("mka-flapped", "mka", "the link is down for longer than the life time", flapped),
-        Case("mka-rekeyed", "mka", "ten SAKs renewed under traffic, no echo lost", lambda bench: rekeyed(bench, 10)),
+        Case("mka-rekeyed", "mka", "SAKs renewed under traffic, no echo lost", lambda bench: rekeyed(bench, 10)),
         Case("mka-worn-out", "mka", "the PN reaches the threshold under traffic, SAKs renewed, no echo lost",
              lambda bench: worn_out(bench, 3)),
         Case("mka-worn-server", "mka", "as client: wpa_supplicant's PN passes the threshold under traffic, SAKs renewed, "

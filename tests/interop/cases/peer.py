@@ -1,5 +1,7 @@
 """The peers on their own, inside the guest: what later cases rely on works without us."""
 
+import contextlib
+import io
 import os
 
 from harness import Case, expect
@@ -75,6 +77,28 @@ def mka(bench, cak_octets):
         kay.stop()
 
 
+def prompt(bench):
+    """What --shell offers: commands in the guest, one after the other, until the end of input."""
+    guest = bench.guest  # booted, with what it says of that
+
+    def typed(*lines):
+        given, shown = iter(lines), io.StringIO()
+
+        def read(_):
+            line = next(given, None)
+            if line is None:
+                raise EOFError
+            return line
+
+        with contextlib.redirect_stdout(shown):
+            guest.prompt(read)
+        return shown.getvalue().splitlines()[1:]  # behind the explanation
+
+    expect(typed("uname -n; echo $((40 + 2))", "", "printf cut; exit 3", "cat /etc/debian_version >/dev/null"),
+           [guest.check("uname -n").strip(), "42", "cut", "exit code 3", ""], "what is shown")
+    expect(typed("exit", "echo never"), [], "what is shown after exit")
+
+
 def ike(bench):
     left, right = wire_between(bench.guest, "left", "right")
     for index, place in ((1, left), (2, right)):
@@ -95,5 +119,6 @@ def cases():
                    lambda bench, family=family: xfrm(bench, family)) for family in (4, 6)]
     found += [Case(f"peer-mka-cak{8 * length}", "peer", "two wpa_supplicants", lambda bench, n=length: mka(bench, n))
               for length in (16, 32)]
+    found.append(Case("peer-prompt", "peer", "the prompt of --shell", prompt))
     found.append(Case("peer-ikev2", "peer", "two strongSwan daemons", ike))
     return found
