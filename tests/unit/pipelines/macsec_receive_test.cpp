@@ -417,6 +417,25 @@ TEST(MacsecReceive, AHighHalfThatWouldBeGuessedOtherwiseNowIsLate) {
   EXPECT_EQ(r.dropped(DropReason::in_pkts_late), 1U);
 }
 
+// Without an SCI in the SecTAG, ES and SCB make it of the source address, also where there is but
+// one channel (802.1AE 9.5).
+TEST(MacsecReceive, AnEndStationsOrBroadcastSciIsNotTheOnlyChannels) {
+  constexpr auto suite = CipherSuite::gcm_aes_xpn_128;
+  constexpr std::uint8_t kEs = 0x4C, kScb = 0x1C;
+  Receiver r({.replay_window = 100}, {.suite = suite});
+  Sealed s{.sak = {.suite = suite}};
+  for (const std::uint8_t tci : {kEs, kScb}) {
+    s.tci_an = tci;
+    EXPECT_FALSE(r.delivers(s)) << int{tci};
+  }
+  for (int i = 0; i < 6; ++i)
+    s.frame[6 + static_cast<std::size_t>(i)] = static_cast<std::uint8_t>(kSciA >> (56 - 8 * i));
+  EXPECT_FALSE(r.delivers(s)) << "port 0 of the channel's station";
+  EXPECT_EQ(r.dropped(DropReason::in_pkts_no_sa_error), 3U);
+  s.tci_an = kEs;
+  EXPECT_TRUE(r.delivers(s));
+}
+
 // XPN: the nonce is made with the SSCI, so that the ICV alone would not tell the channels apart.
 TEST(MacsecReceive, AnSciThatDiffersInOneBitIsNotTheChannels) {
   constexpr auto suite = CipherSuite::gcm_aes_xpn_128;
