@@ -103,6 +103,14 @@ TEST_F(Esp, PaddingDoesNotReachBackIntoTheIv) {
             DropReason::esp_bad_padding);
 }
 
+// Of whole words, with room for the trailer (RFC 4303 §2.4).
+TEST_F(Esp, AuthenticPayloadsOfNoPossibleLengthAreMalformed) {
+  std::uint32_t sn = 0;
+  for (const Octets& plain :
+       {Octets{}, Octets{59}, Octets{0, 59}, Octets{1, 1, 59}, Octets{1, 2, 3, 4, 4, 59}})
+    EXPECT_EQ(b.ingress_one(crafted(plain, ++sn)).drop, DropReason::esp_malformed);
+}
+
 TEST_F(Esp, BadPaddingIsDropped) {
   Octets plain = with_trailer(packet_of({.payload = 61}), 4);  // 1 octet of padding
   ASSERT_EQ(plain[plain.size() - 2], 1);
@@ -157,6 +165,10 @@ TEST_F(Esp, InnerPacketsOutsideTheSelectorsAreDropped) {
   EXPECT_EQ(open({.destination_port = 2001}), DropReason::esp_selector_mismatch);
   EXPECT_EQ(open({.protocol = 6}), DropReason::esp_selector_mismatch);
   EXPECT_EQ(open({.fragment = 10}), DropReason::esp_selector_mismatch);  // ports unknown
+  auto none = b.inbound_parameters(0x1001, options);
+  none.selectors.clear();
+  ASSERT_TRUE(b.sad.replace_inbound(std::move(none)));
+  EXPECT_EQ(open({}), DropReason::esp_selector_mismatch);
 }
 
 TEST_F(Esp, UnknownSpiWrongDestinationAndWrongEncapsulationAreTheSame) {
