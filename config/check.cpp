@@ -997,7 +997,7 @@ void check_wire(const Document& document, const Line& line, Report& report) {
   const Port* inside = find(document.ports, line.inside.front());
   const Port* outside = find(document.ports, line.outside.front());
   if (inside == nullptr || outside == nullptr) return;
-  const int overhead = line.macsec ? macsec_overhead(*line.macsec) : 0;
+  const int overhead = line.macsec ? line.macsec->overhead() : 0;
   if (outside->mtu < inside->mtu + overhead)
     report.add(Rule::mtu_overhead, {"ports", outside->name, "mtu"},
                fmt::format("mtu {} does not carry port {}'s {} and {} octets of overhead",
@@ -1072,11 +1072,6 @@ void check_secy(const Document& running, const Line& line, const SecY& secy, Rep
                        "a key of its own");
     }
   }
-}
-
-std::uint16_t macsec_overhead(const Macsec& macsec) {
-  constexpr std::uint16_t kSecTagAndIcv = 24, kSci = 8;
-  return static_cast<std::uint16_t>(kSecTagAndIcv + (macsec.include_sci ? kSci : 0));
 }
 
 Path secy_path(const Line& line, const SecY& secy, const Report& report) {

@@ -31,9 +31,6 @@ void check_secy(const Document& running, const Line& line, const SecY& secy, Rep
 // Reports every rule that the resolved document breaks, and the warnings.
 void check(const Document& document, Report& report);
 
-// Octets that MACsec adds to a frame of this line: 24, or 32 with the SCI.
-std::uint16_t macsec_overhead(const Macsec& macsec);
-
 // The path of a SecY's settings: the section itself in the short form, else secys.PORT.
 Path secy_path(const Line& line, const SecY& secy, const Report& report);
 

@@ -224,6 +224,15 @@ struct Macsec {
   std::uint8_t vlan_in_clear = 0;   // 0..2 VLAN tags left ahead of the SecTAG
   std::optional<Mka> mka{};
   std::vector<SecY> secys{};  // one per outside port of the line, in that order
+
+  // What is added to a frame, in octets: SecTAG and ICV, and the SCI where it is sent, which
+  // several receive channels ask for even if include-sci does not (802.1AE §10.5.3).
+  std::uint16_t overhead() const {
+    constexpr std::uint16_t kSecTagAndIcv = 24, kSci = 8;
+    bool sci = include_sci;
+    for (const SecY& secy : secys) sci |= secy.rx.size() > 1 && !use_es && !use_scb;
+    return sci ? kSecTagAndIcv + kSci : kSecTagAndIcv;
+  }
 };
 
 // --- ESP and the gateway -----------------------------------------------------------------------

@@ -27,11 +27,6 @@ constexpr auto kLinger = std::chrono::seconds(30);  // a replaced inbound SA sti
 constexpr std::uint64_t kEnd32 = 1ULL << 32;
 constexpr std::uint64_t kEnd64 = ~0ULL;
 
-// SecTAG with or without SCI, and ICV (802.1AE 9.3).
-std::uint16_t macsec_overhead(const config::Macsec& macsec) {
-  return static_cast<std::uint16_t>((macsec.include_sci ? 16 : 8) + 16);
-}
-
 std::vector<pipelines::LinePort> line_ports(const std::vector<OpenPort>& ports) {
   std::vector<pipelines::LinePort> all;
   for (const OpenPort& port : ports) {
@@ -448,7 +443,7 @@ std::shared_ptr<const pipelines::Gateway> LineControl::build_gateway(
   };
   std::vector<pipelines::GatewayPort> inside, outside;
   for (const OpenPort& port : place_.inside) inside.push_back({port.mtu, {}});
-  const std::uint16_t overhead = line_.macsec ? macsec_overhead(*line_.macsec) : std::uint16_t{0};
+  const std::uint16_t overhead = line_.macsec ? line_.macsec->overhead() : std::uint16_t{0};
   for (const OpenPort& port : place_.outside) {
     outside.push_back({static_cast<std::uint16_t>(port.mtu - overhead), {}});
   }

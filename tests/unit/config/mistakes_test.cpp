@@ -281,6 +281,12 @@ const std::vector<Case>& cases() {
       {"mtu_overhead", mtu_overhead, wire("mtu: 1532", "mtu: @1531")},
       {"mtu_overhead_without_sci", mtu_overhead,
        replaced(wire("mtu: 1532", "mtu: @1523"), "suite:", "include-sci: false\n      suite:")},
+      {"mtu_overhead_of_several_channels", mtu_overhead,
+       replaced(
+           replaced(wire("mtu: 1532", "mtu: @1531"), "suite:", "include-sci: false\n      suite:"),
+           "      rx:\n",
+           "      rx:\n        third:\n          sci: 02:00:00:00:00:0c/1\n          sas:\n"
+           "            0: {key: \"00112233445566778899aabbccddee0f\"}\n")},
       {"mtu_of_clear_line", mtu_overhead,
        "sealwire: 1\nports:\n  a: {device: net_null0}\n  b: {device: net_null1, mtu: @1499}\n"
        "lines:\n  x:\n    stages: []\n    cleartext: allow\n    inside: a\n    outside: b\n"},
