@@ -244,6 +244,58 @@ TEST_F(Policy, EachPacketOfAMixedBurstMeetsItsOwnSa) {
   }
 }
 
+// So many that rules and SAs are fetched ahead, in a pass that looks at frames nobody has checked.
+TEST_F(Policy, OfManySasEachPacketMeetsItsOwnAndStrangersNone) {
+  constexpr unsigned kSas = 700;
+  const auto host = [](unsigned sa) {
+    return "10.1." + std::to_string(sa >> 8) + "." + std::to_string(sa & 255);
+  };
+  std::vector<PolicyRule> rules;
+  for (unsigned sa = 0; sa < kSas; ++sa) {
+    const Selector selector = from_to((host(sa) + "/32").c_str(), "10.2.0.20/32");
+    OutboundSlot* const slot = a.sad.make_slot();
+    TunnelOptions options;
+    options.selectors = {selector};
+    ASSERT_TRUE(a.sad.install(*slot, a.outbound_parameters(0x5000 + sa, options)));
+    pair.b.inbound_sa(0x5000 + sa, options);
+    rules.push_back(rule(PolicyAction::protect, selector, slot));
+  }
+  a.set_policy(std::move(rules), {});
+  ASSERT_TRUE(a.spd->outbound_is_wide());
+  ASSERT_TRUE(pair.b.sad.is_wide());
+  std::vector<Octets> frames;
+  std::vector<unsigned> chosen;
+  for (unsigned i = 0; i < 57; ++i) {
+    chosen.push_back(i % 8 == 7 ? kSas + i : i * 389 % kSas);
+    const std::string source = host(chosen.back());
+    Inner inner;
+    inner.source = source.c_str();
+    inner.payload = static_cast<std::uint16_t>(64 + i);
+    frames.push_back(a.from_inside(inner));
+  }
+  for (const std::size_t length : {0U, 13U, 14U, 15U, 53U, 54U})
+    frames.emplace_back(frames[0].begin(), frames[0].begin() + static_cast<std::ptrdiff_t>(length));
+  const std::vector<Outcome> out = a.egress(frames);
+  std::vector<Octets> sealed;
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    if (i >= chosen.size() || chosen[i] >= kSas) {
+      EXPECT_NE(out[i].drop, DropReason::none) << i;
+      continue;
+    }
+    ASSERT_EQ(out[i].drop, DropReason::none) << i;
+    EXPECT_EQ(wire::load_be<std::uint32_t>(out[i].frame.data() + 34), 0x5000 + chosen[i]);
+    sealed.push_back(out[i].frame);
+  }
+  EXPECT_EQ(out[7].drop, DropReason::policy_discard) << "a stranger";
+  wire::store_be(sealed[3].data() + 34, std::uint32_t{0x5000 + kSas});
+  for (const std::size_t length : {14U, 34U, 37U, 38U})
+    sealed.emplace_back(sealed[0].begin(), sealed[0].begin() + static_cast<std::ptrdiff_t>(length));
+  const std::vector<Outcome> in = pair.b.ingress(sealed);
+  for (std::size_t i = 0; i < in.size(); ++i)
+    EXPECT_EQ(in[i].drop == DropReason::none, i != 3 && i < sealed.size() - 4) << i;
+  EXPECT_EQ(in[3].drop, DropReason::esp_unknown_spi);
+}
+
 // A selector check written once more, the slow way.
 bool plainly_matches(const Selector& s, const PacketKey& key) {
   auto any_prefix = [&](const std::vector<Prefix>& prefixes, const std::uint64_t(&words)[2]) {
