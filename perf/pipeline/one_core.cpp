@@ -40,11 +40,11 @@ void move(rte_ring* from, rte_ring* to, std::size_t count) {
 
 }  // namespace
 
-OneCore::OneCore(Stages stages, unsigned sas, crypto::EngineFactory& factory, rte_mempool* pool)
+OneCore::OneCore(const SiteSettings& settings, crypto::EngineFactory& factory, rte_mempool* pool)
     : pool_(pool),
-      sas_(sas),
-      a_(1, {.stages = stages, .sas = sas}, factory, pool),
-      b_(2, {.stages = stages, .sas = sas}, factory, pool) {}
+      sas_(settings.sas),
+      a_(1, settings, factory, pool),
+      b_(2, settings, factory, pool) {}
 
 void OneCore::put(MemoryPort& port, const Sizes& sizes) {
   for (const std::uint16_t size : sizes) {

@@ -14,7 +14,7 @@ namespace sealwire::perf {
 /// Throws where a packet is lost, with the drop reasons.
 class OneCore {
  public:
-  OneCore(Stages stages, unsigned sas, crypto::EngineFactory& factory, rte_mempool* pool);
+  OneCore(const SiteSettings& settings, crypto::EngineFactory& factory, rte_mempool* pool);
 
   /// TSC cycles of one burst through egress.
   std::uint64_t seal(const Sizes& sizes);

@@ -68,7 +68,7 @@ class Rekeyer {
 }  // namespace
 
 InstallCycles install_cycles(crypto::EngineFactory& factory, rte_mempool* pool) {
-  OneCore bench(kEsp, kSas, factory, pool);
+  OneCore bench({.stages = kEsp, .sas = kSas}, factory, pool);
   std::vector<double> outbound, inbound;
   for (unsigned generation = 1; generation <= kWindows; ++generation) {
     std::uint64_t start = rte_rdtsc();
@@ -83,7 +83,7 @@ InstallCycles install_cycles(crypto::EngineFactory& factory, rte_mempool* pool) 
 
 RekeyLoad rekey_under_load(unsigned per_second, unsigned lcore, const Sizes& sizes,
                            crypto::EngineFactory& factory, rte_mempool* pool) {
-  OneCore bench(kEsp, kSas, factory, pool);
+  OneCore bench({.stages = kEsp, .sas = kSas}, factory, pool);
   Rekeyer rekeyer(bench);
   Load load{.bench = bench, .sizes = sizes, .packets = {}, .cycles = {}, .failure = {}};
   if (rte_eal_remote_launch(run_load, &load, lcore) != 0)

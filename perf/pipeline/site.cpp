@@ -10,7 +10,7 @@ namespace {
 
 using namespace pipelines;
 
-constexpr auto kAlgorithm = crypto::Algorithm::aes_gcm_128;
+constexpr auto kOfMacsec = crypto::Algorithm::aes_gcm_128;
 
 rte_ring* make_ring(unsigned slots) {
   static int made = 0;
@@ -28,8 +28,8 @@ IpAddress outside_address(int site) {
   return IpAddress::v4(192, 0, 2, static_cast<std::uint8_t>(site));
 }
 
-crypto::SecretBytes key_octets(int from, unsigned sa = 0) {
-  crypto::SecretBytes key(crypto::info(kAlgorithm).key_length());
+crypto::SecretBytes key_octets(crypto::Algorithm algorithm, int from, unsigned sa = 0) {
+  crypto::SecretBytes key(crypto::info(algorithm).key_length());
   for (std::uint8_t& octet : key.mutable_view()) octet = static_cast<std::uint8_t>(from * 37);
   wire::store_be(key.mutable_view().data(), sa);
   return key;
@@ -87,6 +87,7 @@ Site::Site(int number, const SiteSettings& settings, crypto::EngineFactory& fact
       ingress(pipelines::Direction::ingress,
               settings.spread == Spread::alone ? Spread::alone : Spread::shared_queue),
       sas_(settings.sas),
+      algorithm_(settings.algorithm),
       sad_([this](std::shared_ptr<void> old) { retired_.push_back(std::move(old)); }) {
   for (unsigned worker = 0; worker < settings.workers; ++worker)
     engines.push_back(need(factory.make()));
@@ -121,12 +122,12 @@ void Site::add_macsec(int number, int peer) {
   secy_ = need(Secy::create({.sci = sci_of(number)}));
   snapshot_.outside[0].secy = secy_.get();
   need(secy_->install_transmit_sa(
-      {.key = need(engines[0]->make_key(kAlgorithm, key_octets(number)))}));
+      {.key = need(engines[0]->make_key(kOfMacsec, key_octets(kOfMacsec, number)))}));
   need(secy_->enable_transmit(crypto::An(0), true));
   need(secy_->set_encoding_sa(crypto::An(0)));
   need(secy_->create_receive_sc(sci_of(peer)));
   need(secy_->install_receive_sa(
-      sci_of(peer), {.key = need(engines[0]->make_key(kAlgorithm, key_octets(peer)))}));
+      sci_of(peer), {.key = need(engines[0]->make_key(kOfMacsec, key_octets(kOfMacsec, peer)))}));
   need(secy_->enable_receive(sci_of(peer), crypto::An(0), true));
 }
 
@@ -159,8 +160,9 @@ template <class Parameters>
 Parameters Site::tunnel(unsigned sa, unsigned generation) {
   Parameters parameters;
   parameters.spi = spi_of(sa, generation);
-  parameters.algorithm = kAlgorithm;
-  parameters.key = need(engines[0]->make_key(kAlgorithm, key_octets(1, generation * sas_ + sa)));
+  parameters.algorithm = algorithm_;
+  parameters.key =
+      need(engines[0]->make_key(algorithm_, key_octets(algorithm_, 1, generation * sas_ + sa)));
   parameters.source = outside_address(1);
   parameters.destination = outside_address(2);
   return parameters;

@@ -45,8 +45,9 @@ struct MemoryPort {
 
 struct SiteSettings {
   Stages stages;
-  unsigned sas = 1;           // of ESP
-  std::uint16_t workers = 1;  // of each direction
+  unsigned sas = 1;                                              // of ESP
+  crypto::Algorithm algorithm = crypto::Algorithm::aes_gcm_128;  // of ESP
+  std::uint16_t workers = 1;                                     // of each direction
   pipelines::Spread spread = pipelines::Spread::alone;
   unsigned slots = 256;  // of a port's queue
 };
@@ -79,6 +80,7 @@ class Site {
   Parameters tunnel(unsigned sa, unsigned generation);
 
   unsigned sas_;
+  crypto::Algorithm algorithm_;
   std::vector<std::shared_ptr<void>> retired_;
   pipelines::Neighbours neighbours_;
   pipelines::Gateway gateway_;

@@ -44,6 +44,19 @@ class Bench(unittest.TestCase):
         self.assertTrue("pipeline [macsec] egress" in report)
         self.assertTrue(f"<td>{row['cycles_per_packet']:.2f}</td>" in report)
 
+    def test_other_algorithms_are_beside_their_own_crypto(self):
+        with tempfile.TemporaryDirectory() as folder:
+            file = pathlib.Path(folder) / "rows.json"
+            done = run("--only", r"^\[esp\] (egress|ingress) 1420 aes-cbc-128-hmac-sha1-96$", "--rounds", "5", "--json", file)
+            self.assertEqual(0, done.returncode, done.stderr)
+            found = rows.read(file)["rows"]
+        self.assertEqual([("pipeline [esp]", "aes-cbc-128-hmac-sha1-96", 1420, way, 1, 1) for way in ("egress", "ingress")],
+                         [rows.key(row) for row in found])
+        for row in found:
+            self.assertEqual((80, "cycles over the crypto"), (row["goal"], row["goal_of"]))
+            self.assertEqual(row["overhead"], row["ratio"])
+            self.assertGreater(row["crypto"], row["io_floor"])
+
     def check_origin(self, data):
         machine = data["machine"]
         cpuinfo = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8")

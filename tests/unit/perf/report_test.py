@@ -47,7 +47,7 @@ class Report(unittest.TestCase):
     def test_one_run(self):
         tree, text = report_of(
             row(), row(size=1420, gbps=60.25), row(size="IMIX"), row(workload="pipeline []", algorithm="none", sas=0),
-            row(direction="ingress", overhead=-7.4),
+            row(direction="ingress", overhead=-7.4), row(algorithm="chacha20-poly1305", gbps=3.25),
             row(sas=4096, crypto=777.0),
             row(workload="pipeline [esp] in turn", cores=2, ratio=1.83, predicted={"4": 3.5, "8": 6.25}),
             {"workload": "install SA", "direction": "egress", "cores": 1, "cycles_per_sa": 41234.5, "spread": 0.1},
@@ -61,13 +61,14 @@ class Report(unittest.TestCase):
         self.assertIn("64 1420 IMIX", gbps)
         self.assertIn("60.25", gbps)
         self.assertIn("11.5", mpps)
+        self.assertIn("3.25", gbps)
         self.assertNotIn("[]", gbps)
 
         small, large, mix = found["Where the cycles go"]
         for size, plot in (("64 octets", small), ("1420 octets", large), ("IMIX", mix)):
             self.assertIn(f"cycles per packet, {size}", plot)
         for part in ("21", "52", "98", "-7", "I/O floor", "crypto", "overhead", "pipeline [] egress",
-                     "pipeline [esp] ingress"):
+                     "pipeline [esp] ingress", "pipeline [esp] egress chacha20-poly1305"):
             self.assertIn(part, small)
         self.assertNotIn("777", small)  # of 4096 SAs
 
@@ -80,7 +81,7 @@ class Report(unittest.TestCase):
         for part in ("p50", "p99.9", "9.5", "1.5", "pipeline [esp] egress 64 octets"):
             self.assertIn(part, latency)
 
-        self.assertEqual(11, len(tree.findall("body/table[@class='rows']/tr")))
+        self.assertEqual(12, len(tree.findall("body/table[@class='rows']/tr")))
         self.assertTrue("<td>41234.50</td>" in text)
         self.assertTrue("<td>&lt;script&gt;x&amp;y</td>" in text)
 
