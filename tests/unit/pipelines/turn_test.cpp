@@ -11,6 +11,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstring>
+#include <numeric>
 #include <thread>
 
 #include "pipelines/mark.h"
@@ -121,10 +122,11 @@ rte_mbuf* stamped(std::uint32_t queue, std::uint32_t number) {
 // One direction of one link: from a site's inside over the wire to the other's inside. All checks
 // are its carrier's.
 struct Path {
-  Path(Wire& f, Wire& t, std::vector<std::uint32_t> none)
-      : from(f), to(t), fed(none), arrived(std::move(none)) {}
+  Path(Wire& f, Wire& t, std::vector<std::uint32_t> none, std::uint64_t under_way)
+      : from(f), to(t), most_under_way(under_way), fed(none), arrived(std::move(none)) {}
   Wire& from;
   Wire& to;
+  const std::uint64_t most_under_way;
   std::vector<std::uint32_t> fed, arrived;  // per queue: put in; highest number seen + 1
   std::uint64_t on_wire = 0, delivered = 0;
   std::atomic<int> an{-1};  // of the last frame on the wire
@@ -141,6 +143,8 @@ struct Path {
   void feed(bool more) {
     for (std::uint32_t q = 0; q < fed.size(); ++q) {
       for (int i = 0; i < 64 && (more || fed[q] < kFrames); ++i) {
+        if (std::accumulate(fed.begin(), fed.end(), std::uint64_t{0}) - delivered >= most_under_way)
+          return;
         rte_mbuf* const m = stamped(q, fed[q]);
         if (!from.inside.put_mbuf(m, q)) {
           rte_pktmbuf_free(m);
@@ -194,8 +198,11 @@ struct Path {
 struct Link {
   Link(const Scenario& s, unsigned n)
       : a(options(s, kSciA)), b(options(s, kSciB)), fill(static_cast<std::uint8_t>(n * 100)) {
-    up = std::make_unique<Path>(a, b, queues(s));
-    down = std::make_unique<Path>(b, a, queues(s));
+    // Fewer than a transmit queue holds, however long this thread is kept waiting; a slow wire's
+    // queues are to be full.
+    const std::uint64_t under_way = s.slow_wire ? ~std::uint64_t{0} : s.tx_slots / 2;
+    up = std::make_unique<Path>(a, b, queues(s), under_way);
+    down = std::make_unique<Path>(b, a, queues(s), under_way);
     for (Wire* w : {&a, &b}) {
       for (LineDirection* d : {&w->egress, &w->ingress}) {
 #ifdef __SANITIZE_THREAD__
