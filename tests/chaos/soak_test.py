@@ -93,7 +93,8 @@ class Soak(PairTest):
         # Old SAs went when their time was over, and with them their memory.
         self.assertLessEqual(lingering, replaced * min(1.0, (LINGER + 2) / seconds) + 4)
         for site in "ab":
-            self.assertLess(grown[site], 300 << 10)
+            if b"__asan_init" not in (labs.build_dir() / "sealwired").read_bytes():  # it keeps what was freed
+                self.assertLess(grown[site], 300 << 10)
         left = {port: free - idle[port] for port, free in self.buffers().items()}
         for port, difference in left.items():
             self.assertGreater(difference, -64, f"buffers of {port} did not come back: {left}")
