@@ -26,10 +26,9 @@ class DirectCrypto {
   std::uint64_t burst(const Sizes& sizes, Stages stages, bool open) {
     const std::uint64_t start = rte_rdtsc();
     for (const std::uint16_t size : sizes) {
-      // ESP: IP packet, padding and 2 octets to a multiple of 4. MACsec: all after the addresses.
-      std::uint64_t length = size - 12U;
+      std::uint64_t length = size - 12U;  // MACsec: all after the addresses
       if (stages.esp) {
-        const std::uint64_t sealed = (size - 14U + 2U + 3U) & ~3U;
+        const std::uint64_t sealed = sealed_of(size, 4);
         one(sealed, 8, open);
         length = 2 + 20 + 16 + sealed + 16;  // EtherType, outer IP, ESP header and IV, ICV
       }

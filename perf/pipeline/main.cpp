@@ -60,12 +60,6 @@ constexpr Algorithm kOthers[] = {
 constexpr std::uint16_t kSizesOfOthers[] = {64, 512, 1420};
 constexpr double kMostOverhead = 80;  // cycles over what the best code for them costs
 
-// What ESP seals of a frame: the IP packet, padding, and two octets.
-std::uint32_t sealed_of(Algorithm algorithm, std::uint16_t size) {
-  const std::uint32_t block = crypto::info(algorithm).block_length;
-  return (size - 14U + 2U + block - 1) / block * block;
-}
-
 // The crypto of a burst by itself.
 std::function<std::uint64_t()> crypto_of(const StageRow& row, Algorithm algorithm,
                                          const Sizes& sizes, bool ingress) {
@@ -75,9 +69,8 @@ std::function<std::uint64_t()> crypto_of(const StageRow& row, Algorithm algorith
     };
   return [best = std::make_shared<BestCrypto>(
               algorithm, ingress ? crypto::Direction::open : crypto::Direction::seal,
-              sealed_of(algorithm, sizes.front()), static_cast<std::uint16_t>(sizes.size()))] {
-    return best->burst();
-  };
+              sealed_of(sizes.front(), crypto::info(algorithm).block_length),
+              static_cast<std::uint16_t>(sizes.size()))] { return best->burst(); };
 }
 
 nlohmann::json measure(const StageRow& row, unsigned sas, std::uint16_t size, bool ingress,

@@ -15,6 +15,12 @@ Sizes sizes_of(std::uint16_t size);
 /// UDP from site 1's inside to site 2's.
 std::vector<std::uint8_t> frame_of(std::uint16_t size);
 
+/// Octets that ESP seals of a frame: the IP packet, two of trailer, and padding to a whole `block`,
+/// a power of two.
+constexpr std::uint32_t sealed_of(std::uint16_t size, std::uint32_t block) {
+  return (size - 14U + 2U + block - 1U) & ~(block - 1U);
+}
+
 struct Figure {
   double median = 0, spread = 0;  // spread: (largest - smallest) / median
 };

@@ -381,21 +381,20 @@ TEST_F(LineChangeTest, WhatRunsIsTheSameObjects) {
 // From the first number behind what may have been used up to what is on disk, which is raised
 // before it is reached.
 TEST_F(LineChangeTest, EachSaKeepsToTheNumbersReservedForIt) {
-  const auto check = [this](const NonceSpace& space, std::uint64_t before,
-                            std::atomic<std::uint64_t>& next, std::atomic<std::uint64_t>& limit) {
-    const auto recorded = [&] { return store_->recorded(*store_->identify(space)).value_or(0); };
+  const auto recorded = [this](const NonceSpace& space) {
+    return store_->recorded(*store_->identify(space)).value_or(0);
+  };
+  const auto check = [&](const NonceSpace& space, std::uint64_t before,
+                         std::atomic<std::uint64_t>& next, std::atomic<std::uint64_t>& limit) {
     EXPECT_GT(before, 1U);
     EXPECT_EQ(next, before);
     EXPECT_GT(limit, before);
-    EXPECT_EQ(limit, recorded());
+    EXPECT_EQ(limit, recorded(space));
     const std::uint64_t old = limit;
     next = old;
     ASSERT_TRUE(numbers().poll(NumberKeeper::Clock::now()));
     EXPECT_GT(limit, old);
-    EXPECT_EQ(limit, recorded());
-  };
-  const auto before = [this](const NonceSpace& space) {
-    return store_->recorded(*store_->identify(space)).value_or(0);
+    EXPECT_EQ(limit, recorded(space));
   };
   const auto octets = [](int fill, std::size_t count) {
     return std::vector<std::uint8_t>(count, static_cast<std::uint8_t>(fill));
@@ -403,7 +402,7 @@ TEST_F(LineChangeTest, EachSaKeepsToTheNumbersReservedForIt) {
   config::Document document = load().document;
   // The appliance's line of the same key has taken numbers.
   const auto esp = NonceSpace::esp(crypto::Algorithm::aes_gcm_128, octets(1, 16), octets(9, 4));
-  const std::uint64_t esp_before = before(esp);
+  const std::uint64_t esp_before = recorded(esp);
   const auto gateway = make(document.lines[0]);
   ASSERT_TRUE(gateway);
   for (const auto& sa : gateway->sas()) {
@@ -412,7 +411,7 @@ TEST_F(LineChangeTest, EachSaKeepsToTheNumbersReservedForIt) {
     check(esp, esp_before, out->runtime.next_sn, out->sn_limit);
   }
   const auto macsec = NonceSpace::macsec(octets(50, 16), crypto::Sci(0x0200000001020001));
-  const std::uint64_t macsec_before = before(macsec);
+  const std::uint64_t macsec_before = recorded(macsec);
   const auto wire = make(document.lines[2]);
   ASSERT_TRUE(wire);
   pipelines::TransmitSa* const sa = wire->secy(0)->encoding_sa();

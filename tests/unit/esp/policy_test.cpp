@@ -41,6 +41,15 @@ class Policy : public ::testing::Test {
   DropReason in(const Inner& inner) {
     return a.ingress_one(frame_of(packet_of(inner), a.snapshot.outside[0].mac)).drop;
   }
+  // PROTECT by an SA of its own, which both sites get.
+  PolicyRule protecting(std::uint32_t spi, const Selector& selector) {
+    OutboundSlot* const slot = a.sad.make_slot();
+    TunnelOptions options;
+    options.selectors = {selector};
+    EXPECT_TRUE(a.sad.install(*slot, a.outbound_parameters(spi, options)));
+    pair.b.inbound_sa(spi, options);
+    return rule(PolicyAction::protect, selector, slot);
+  }
 };
 
 TEST_F(Policy, ProtectBypassAndDiscardDoExactlyThatOutbound) {
@@ -201,13 +210,7 @@ TEST_F(Policy, EachPacketOfAMixedBurstMeetsItsOwnSa) {
   for (unsigned sa = 0; sa < kSas; ++sa) {
     Selector selector = from_to(nullptr, "10.2.0.0/24");
     selector.destination_ports = {{static_cast<std::uint16_t>(sa), static_cast<std::uint16_t>(sa)}};
-    OutboundSlot* const slot = a.sad.make_slot();
-    TunnelOptions options;
-    options.selectors = {selector};
-    const std::uint32_t spi = 0x5000 + sa;
-    ASSERT_TRUE(a.sad.install(*slot, a.outbound_parameters(spi, options)));
-    pair.b.inbound_sa(spi, options);
-    rules.push_back(rule(PolicyAction::protect, selector, slot));
+    rules.push_back(protecting(0x5000 + sa, selector));
   }
   rules.push_back(rule(PolicyAction::protect, from_to(nullptr, "10.2.0.0/24"),
                        a.sad.make_slot()));  // the rest: no SA yet
@@ -252,13 +255,7 @@ TEST_F(Policy, OfManySasEachPacketMeetsItsOwnAndStrangersNone) {
   };
   std::vector<PolicyRule> rules;
   for (unsigned sa = 0; sa < kSas; ++sa) {
-    const Selector selector = from_to((host(sa) + "/32").c_str(), "10.2.0.20/32");
-    OutboundSlot* const slot = a.sad.make_slot();
-    TunnelOptions options;
-    options.selectors = {selector};
-    ASSERT_TRUE(a.sad.install(*slot, a.outbound_parameters(0x5000 + sa, options)));
-    pair.b.inbound_sa(0x5000 + sa, options);
-    rules.push_back(rule(PolicyAction::protect, selector, slot));
+    rules.push_back(protecting(0x5000 + sa, from_to((host(sa) + "/32").c_str(), "10.2.0.20/32")));
   }
   a.set_policy(std::move(rules), {});
   ASSERT_TRUE(a.spd->outbound_is_wide());
