@@ -177,6 +177,7 @@ void LineControl::publish(std::shared_ptr<const pipelines::Spd> spd,
   egress_->snapshot.store(&snapshot, std::memory_order_release);
   ingress_->snapshot.store(&snapshot, std::memory_order_release);
   if (follow_) follow_(snapshot);
+  replaced_ = published_;
   context_.publisher.retire(std::move(published_));
   published_ = std::move(next);
 }
@@ -316,6 +317,7 @@ void LineControl::install_sas(Change& change) {
       auto& slot = slots_[name];
       if (slot == nullptr) slot = sad_->make_slot();
       sa.slot = slot;
+      std::erase_if(leaving_, [&sa](const Leaving& one) { return one.slot == sa.slot; });
       pipelines::OutboundSa* const out = sad_->put(*slot, std::move(fresh.out));
       if (old != nullptr && old->numbers) context_.numbers.forget(*old->numbers);
       // Valid until the SA is replaced or removed: both end the tracking first.
@@ -351,7 +353,11 @@ void LineControl::note_sa(const config::EspSa& sa) {
 void LineControl::retire_sa(Sa& sa) {
   if (sa.slot != nullptr) {
     if (sa.numbers) context_.numbers.forget(*sa.numbers);
-    sad_->remove(*sa.slot);
+    if (replaced_.expired()) {
+      sad_->remove(*sa.slot);
+    } else {
+      leaving_.push_back({sa.slot, replaced_});
+    }
   } else if (sad_->find_inbound(sa.config.spi) == sa.inbound) {  // not under another name by now
     sad_->remove_inbound(crypto::Spi(sa.config.spi));
   }
@@ -831,6 +837,11 @@ void LineControl::tick(Clock::time_point now, const std::function<void(const std
     say(fmt::format("{}.esp.sas.{}: hard lifetime reached, removed", where(), name));
     forget_sa(name);
   }
+  std::erase_if(leaving_, [this](const Leaving& one) {
+    if (!one.replaced.expired()) return false;
+    sad_->remove(*one.slot);
+    return true;
+  });
   const std::size_t lingered = lingering_.size();
   for (auto at = lingering_.begin(); at != lingering_.end();) {
     if (at->until > now) {

@@ -103,7 +103,7 @@ class LineControl {
   // What of `wanted` cannot be changed while running, as key paths; empty: prepare() may be called.
   std::vector<std::string> needs_restart(const config::Line& wanted) const;
 
-  // Lifetimes by time, lingering inbound SAs, events of the SAD. `say` gets one line per event.
+  // Lifetimes by time, removed and replaced SAs, events of the SAD. `say` gets one line per event.
   void tick(Clock::time_point now, const std::function<void(const std::string&)>& say);
 
   // ---- for `show` ----
@@ -136,6 +136,12 @@ class LineControl {
   struct Lingering {
     Sa sa;
     Clock::time_point until{};
+  };
+  // A removed outbound SA stays in its slot while a worker may be amid a burst with policies that
+  // were replaced: they may name it.
+  struct Leaving {
+    pipelines::OutboundSlot* slot;
+    std::weak_ptr<const Published> replaced;
   };
 
   LineControl(config::Line& line, Place place, LineContext context);
@@ -176,8 +182,10 @@ class LineControl {
   std::map<std::string, pipelines::OutboundSlot*> slots_;  // by SA name, kept for ever
   std::map<std::string, Sa> sas_;
   std::vector<Lingering> lingering_;
+  std::vector<Leaving> leaving_;
   std::uint64_t next_cookie_ = 1;
   std::shared_ptr<Published> published_;
+  std::weak_ptr<const Published> replaced_;  // by published_; expired when no worker sees it
   std::function<void(const pipelines::LineSnapshot&)> follow_;
 };
 

@@ -2,6 +2,7 @@
 // run.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <rte_rcu_qsbr.h>
 
 #include <cstdlib>
 #include <filesystem>
@@ -27,15 +28,16 @@ std::string key_of(int fill, int octets) {
 struct Wanted {
   int first_spi = 0x1001;  // outbound SA of line a
   const char* first_policy = "10.2.0.0/16";
-  int second_key = 2;                 // outbound SA of line b
-  std::size_t channels = 1;           // receive channels of line w
-  int mka_keys = 1;                   // of line m
-  const char* inbound_name = "back";  // of line a
-  bool neighbour = true;              // line a has a static one
+  const char* outbound_name = "there";  // of line a
+  int second_key = 2;                   // outbound SA of line b
+  std::size_t channels = 1;             // receive channels of line w
+  int mka_keys = 1;                     // of line m
+  const char* inbound_name = "back";    // of line a
+  bool neighbour = true;                // line a has a static one
 };
 
 std::string gateway(const char* name, int number, int spi, int fill, const char* far,
-                    const char* inbound) {
+                    const char* inbound, const char* outbound) {
   return fmt::format(R"(  {0}:
     stages: [esp]
     inside: [{0}-in]
@@ -45,15 +47,15 @@ std::string gateway(const char* name, int number, int spi, int fill, const char*
       routes: {{0.0.0.0/0: {{via: 192.0.{1}.2, port: {0}-out}}}}
     esp:
       sas:
-        there: {{direction: out, spi: {2}, algorithm: aes-gcm-128, key: "{3}", salt: "{4}", esn: true,
+        {9}: {{direction: out, spi: {2}, algorithm: aes-gcm-128, key: "{3}", salt: "{4}", esn: true,
                 source: 192.0.{1}.1, destination: 192.0.{1}.2}}
         {6}: {{direction: in, spi: {7}, algorithm: aes-gcm-128, key: "{8}", salt: "{4}", esn: true,
                source: 192.0.{1}.2, destination: 192.0.{1}.1}}
       policies:
-        all: {{action: protect, sa: there, inbound-sa: {6}, source: 10.1.0.0/16, destination: {5}}}
+        all: {{action: protect, sa: {9}, inbound-sa: {6}, source: 10.1.0.0/16, destination: {5}}}
 )",
                      name, number, spi, key_of(fill, 16), key_of(9, 4), far, inbound,
-                     0x2000 + number, key_of(fill + 100, 16));
+                     0x2000 + number, key_of(fill + 100, 16), outbound);
 }
 
 std::string text_of(const Wanted& wanted) {
@@ -65,14 +67,15 @@ std::string text_of(const Wanted& wanted) {
     }
   }
   text += "lines:\n";
-  text += gateway("a", 1, wanted.first_spi, 1, wanted.first_policy, wanted.inbound_name);
+  text += gateway("a", 1, wanted.first_spi, 1, wanted.first_policy, wanted.inbound_name,
+                  wanted.outbound_name);
   if (wanted.neighbour) {
     const std::size_t place = text.find("    esp:");
     text.insert(place, R"(      neighbours:
         192.0.1.2: {mac: "02:00:00:00:07:01", port: a-out}
 )");
   }
-  text += gateway("b", 2, 0x1002, wanted.second_key, "10.3.0.0/16", "back");
+  text += gateway("b", 2, 0x1002, wanted.second_key, "10.3.0.0/16", "back", "there");
   text += fmt::format(R"(  w:
     stages: [macsec]
     inside: [w-in]
@@ -376,6 +379,59 @@ TEST_F(LineChangeTest, WhatRunsIsTheSameObjects) {
   EXPECT_EQ(line.sas()[0].config->name, "return");
   EXPECT_EQ(line.sad()->find_inbound(0x2001), line.sas()[0].inbound);
   publisher.drain(100);
+}
+
+// A worker amid a burst goes on with the policies it began with: the SA that they name stays until
+// the burst is through.
+TEST_F(LineChangeTest, ARemovedSaStaysForThoseThatStillSeeItsPolicies) {
+  config::Document document = load().document;
+  const auto line = make(document.lines[0]);
+  ASSERT_TRUE(line);
+  const auto rename = [&](const char* name, int spi) {
+    wanted_.outbound_name = name;
+    wanted_.first_spi = spi;
+    auto change = line->prepare(std::move(load().document.lines[0]));
+    ASSERT_TRUE(change);
+    ASSERT_TRUE(LineControl::reserve(numbers(), {&*change, 1}));
+    line->commit(std::move(*change));
+  };
+  const auto look = [&] {
+    publisher.poll();
+    line->tick(NumberKeeper::Clock::now(), [](const std::string& said) { ADD_FAILURE() << said; });
+  };
+  ASSERT_EQ(rte_rcu_qsbr_thread_register(publisher.qsbr(), 0), 0);
+  rte_rcu_qsbr_thread_online(publisher.qsbr(), 0);
+  const auto quiescent = [&] {
+    rte_rcu_qsbr_quiescent(publisher.qsbr(), 0);
+    look();
+  };
+
+  pipelines::OutboundSlot* const old = line->sas()[1].slot;
+  const pipelines::OutboundSa* const sa = old->current;
+  ASSERT_NE(sa, nullptr);
+  rename("other", 0x1111);
+  look();
+  EXPECT_EQ(old->current, sa);
+  EXPECT_EQ(line->sas().size(), 2U);
+  EXPECT_NE(line->sas()[1].slot, old);
+  quiescent();
+  EXPECT_EQ(old->current, nullptr);
+
+  // The name comes back before the burst is through: what it names then is not taken away.
+  rename("there", 0x1001);
+  rename("other", 0x1111);
+  rename("there", 0x1001);
+  EXPECT_NE(old->current, nullptr);
+  quiescent();
+  quiescent();
+  EXPECT_NE(old->current, nullptr);
+  EXPECT_EQ(line->sas()[1].slot, old);
+
+  // Nothing was replaced meanwhile: it goes at once.
+  ASSERT_TRUE(line->remove_sa("there"));
+  EXPECT_EQ(old->current, nullptr);
+  rte_rcu_qsbr_thread_offline(publisher.qsbr(), 0);
+  rte_rcu_qsbr_thread_unregister(publisher.qsbr(), 0);
 }
 
 // From the first number behind what may have been used up to what is on disk, which is raised
