@@ -59,10 +59,12 @@ std::vector<NeighbourStatus> GatewaySlowPath::neighbours(std::uint64_t now) cons
 }
 
 void GatewaySlowPath::update(const pipelines::LineSnapshot& line, std::uint64_t now) {
-  parts_->context.line = &line;
+  const pipelines::LineSnapshot* const before = std::exchange(parts_->context.line, &line);
   parts_->next_pointing = 0;
   parts_->point_sas(now);
-  parts_->resolver.announce();
+  // Our addresses, when they may be new or could not be heard before.
+  if (before == nullptr || before->gateway != line.gateway || before->secure != line.secure)
+    parts_->resolver.announce();
   line.gateway->routes.each([&](const pipelines::Route& route) {
     if (route.via) parts_->resolver.want(route.side, route.port, *route.via, now);
   });

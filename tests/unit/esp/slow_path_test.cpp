@@ -54,7 +54,6 @@ std::vector<Injected> drain(rte_ring* r) {
 class SlowPath : public ::testing::Test {
  protected:
   explicit SlowPath(const TunnelOptions& options = {}) : pair(options) {
-    SlowPathSettings settings;
     settings.neighbours = &pair.a.neighbours;
     settings.sad = &pair.a.sad;
     settings.egress_inject = to_outside = ring("egress-inject");
@@ -133,6 +132,7 @@ class SlowPath : public ::testing::Test {
   std::uint64_t now = 1000;
   unsigned free_before = 0;
   Pair pair;
+  SlowPathSettings settings;
   rte_ring *to_inside, *to_outside;
   std::vector<Octets> ike;
   std::unique_ptr<GatewaySlowPath> slow;
@@ -155,6 +155,32 @@ TEST_F(SlowPath, AnswersArpForItsOwnAddressOnThatPortOnly) {
   EXPECT_TRUE(drain(to_outside).empty());
   take(pair.a.egress_one(arp(1, "10.1.0.33", "10.1.0.1", true, false)));
   EXPECT_EQ(drain(to_inside).size(), 1U);
+}
+
+// At the start, with another gateway and once the link is secure; not with each change of policies.
+TEST_F(SlowPath, AnnouncesItsAddressesWhenTheyMayBeNew) {
+  GatewaySlowPath fresh(settings);
+  const auto announced = [&](const pipelines::LineSnapshot& line) {
+    fresh.update(line, now);
+    drain(to_inside);
+    for (const auto& sent : drain(to_outside)) {
+      const auto* request = wire::view_at<wire::ArpPacket>(sent.frame.data() + 14);
+      if (sent.frame[12] == 0x08 && sent.frame[13] == 0x06 &&
+          std::memcmp(request->target_ip, ip("192.0.2.1").octets.data(), 4) == 0 &&
+          std::memcmp(request->sender_ip, request->target_ip, 4) == 0)
+        return true;
+    }
+    return false;
+  };
+  pipelines::LineSnapshot first = pair.a.snapshot, second = first, other = first, insecure = first;
+  const pipelines::Gateway gateway = *first.gateway;
+  other.gateway = &gateway;
+  insecure.secure = false;
+  EXPECT_TRUE(announced(first));
+  EXPECT_FALSE(announced(second));
+  EXPECT_TRUE(announced(other));
+  EXPECT_TRUE(announced(insecure));
+  EXPECT_TRUE(announced(first));
 }
 
 TEST_F(SlowPath, HoldsPacketsUntilTheirNeighbourAnswers) {
