@@ -72,7 +72,7 @@ class Bench(unittest.TestCase):
     def test_crypto_alone_in_every_engine(self):
         with tempfile.TemporaryDirectory() as folder:
             file = pathlib.Path(folder) / "rows.json"
-            done = run("--crypto", "--benchmark_filter=/(aes-gcm-128|null-hmac-sha1-96)/(seal|open)/64/",
+            done = run("--crypto", "--full", "--benchmark_filter=/(aes-gcm-128|null-hmac-sha1-96)/(seal|open)/64/",
                        "--benchmark_min_time=0.001", "--benchmark_repetitions=3", "--json", file)
             self.assertEqual(0, done.returncode, done.stderr)
             data = rows.read(file)
@@ -91,11 +91,40 @@ class Bench(unittest.TestCase):
             self.assertAlmostEqual(row["gbps"], row["mpps"] * 64 * 8 / 1000, 6)
         self.assertRegex(done.stdout, r"aes-gcm-128 +seal +64 +.*\d\*")
 
+    def test_the_usual_crypto_rows_are_of_every_engine_and_kind(self):
+        with tempfile.TemporaryDirectory() as folder:
+            file = pathlib.Path(folder) / "rows.json"
+            done = run("--crypto", "--benchmark_min_time=0.0001", "--benchmark_repetitions=1", "--json", file)
+            self.assertEqual(0, done.returncode, done.stderr)
+            found = rows.read(file)["rows"]
+        for engine in ("ipsec-mb-sse", "openssl", "cryptodev-aesni_mb"):
+            self.assertEqual({("aes-gcm-128", size, way) for size in (64, 1424) for way in ("seal", "open")}
+                             | {(algorithm, 1424, "seal") for algorithm in
+                                ("aes-gcm-256", "chacha20-poly1305", "aes-cbc-128-hmac-sha1-96", "aes-cbc-256-hmac-sha256-128")},
+                             {rows.key(row)[1:4] for row in found if row["workload"] == f"crypto {engine}"})
+
+    def test_lanes_and_crypto_are_in_one_file(self):
+        lane = r"^\[esp\] egress 64$|^\[esp\] egress 64 64 SAs$"
+        both = {"pipeline [esp]", "crypto openssl"}
+        for options, expected in (((), both), (("--sas", "1"), both), (("--sas", "64"), {"pipeline [esp]"})):
+            with self.subTest(options=options), tempfile.TemporaryDirectory() as folder:
+                file, page = (pathlib.Path(folder) / name for name in ("rows.json", "page.html"))
+                done = run("--only", lane + "|^openssl aes-gcm-128 seal 64$", "--rounds", "2", "--engine", "openssl",
+                           *options, "--json", file, "--report", page)
+                self.assertEqual(0, done.returncode, done.stderr)
+                data = rows.read(file)
+                self.assertEqual(expected, {row["workload"] for row in data["rows"]})
+                self.assertEqual("openssl", data["engine"])
+                self.check_origin(data)
+                self.assertEqual("crypto openssl" in expected, "Crypto by engine" in page.read_text(encoding="utf-8"))
+
     def test_a_run_that_fails_is_not_a_success(self):
-        for arguments in (("--only", "no such row"), ("--crypto", "--benchmark_filter=no such row")):
+        for arguments in (("--only", "no such row"), ("--crypto", "--only", "no such row"),
+                          ("--crypto", "--benchmark_filter=no such row")):
             done = run(*arguments)
             self.assertNotEqual(0, done.returncode)
             self.assertIn("no such row", done.stderr)
+        self.assertNotEqual(0, run("--only", "no such row", "--engine", "abacus").returncode)
 
 
 if __name__ == "__main__":
