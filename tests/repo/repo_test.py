@@ -103,7 +103,7 @@ class Tree(unittest.TestCase):
             ({"docs/guides/mka.md": "", "sources.txt": "[test unit x]\ntests/x.cpp\n",
               "tests/x.cpp": "TEST(KayNiap, New) {", "tests/budgets.txt": "unit 1\n"}, (),
              "KayNiap.New is not in the table"),
-            ({"tests/budgets.txt": "build 44\nunit 1\n"}, (), "45 minutes in all"),
+            ({"tests/budgets.txt": "build 44.5\nunit 0.5\n"}, (), "45 minutes in all"),
         ):
             with self.subTest(expected=expected):
                 found = self.problems_of(files, executable)

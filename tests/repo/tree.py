@@ -118,9 +118,9 @@ def check_budgets(top):
     for line in (top / "tests/budgets.txt").read_text(encoding="utf-8").splitlines():
         words = line.split("#")[0].split()
         if words:
-            minutes[words[0]] = int(words[1])
+            minutes[words[0]] = float(words[1])
     if sum(minutes.values()) >= 45:
-        yield f"tests/budgets.txt: {sum(minutes.values())} minutes in all, CI has 45"
+        yield f"tests/budgets.txt: {sum(minutes.values()):g} minutes in all, CI has 45"
     sections = re.findall(r"^\[(?:test|script) (\S+) ", (top / "sources.txt").read_text(encoding="utf-8"), re.M)
     for label in sorted({label for labels in sections for label in labels.split(",")} - set(minutes)):
         yield f"tests/budgets.txt: no budget for the label {label}"
