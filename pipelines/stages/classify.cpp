@@ -139,9 +139,8 @@ struct LastSa {
     forward::punt(packet, forward::mark_of(packet, PuntReason::own, false), DropReason::punted);
     return false;
   }
-  PolicyVerdict found;
-  const PolicyVerdict& verdict =
-      wide ? found = line.spd->outbound(r.key) : burst.flows->outbound(*line.spd, r.key);
+  const PolicyVerdict verdict =
+      wide ? line.spd->outbound(r.key) : burst.flows->outbound(*line.spd, r.key);
   if (verdict.action == PolicyAction::discard) {
     drop(packet, DropReason::policy_discard);
     return false;

@@ -25,6 +25,8 @@ bool ours(const Packet& packet) {
 }
 
 void rearm(OutboundSa& sa, SaEventKind kind) {
+  if (sa.runtime.raised == 0) [[likely]]
+    return;
   sa.runtime.raised = static_cast<std::uint8_t>(sa.runtime.raised & ~esp::event_bit(kind));
 }
 

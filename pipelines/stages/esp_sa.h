@@ -66,6 +66,8 @@ void event(Sa& sa, SaEventKind kind) {
 // due, or is due still. In the turn that writes the SA's runtime.
 template <class Sa>
 bool within_lifetime(Sa& sa, bool spent, std::uint32_t octets) {
+  if (!sa.limited) [[likely]]
+    return true;
   const LifetimeLimits& limits = sa.lifetime;
   const std::uint64_t used_octets = sa.runtime.octets.read() + octets;
   const std::uint64_t used_packets = sa.runtime.packets.read() + 1;

@@ -1,7 +1,6 @@
 #include "pipelines/stages/gateway.h"
 
 #include <atomic>
-#include <cstring>
 #include <utility>
 
 namespace sealwire::pipelines {
@@ -16,10 +15,7 @@ Gateway make_gateway(std::vector<GatewayPort> inside, std::vector<GatewayPort> o
     for (std::size_t i = 0; i < ports.size(); ++i) {
       for (const Prefix& own : ports[i].addresses) {
         routes.push_back({own, std::nullopt, side, static_cast<std::uint16_t>(i)});
-        Gateway::Own& mine = gateway.own.emplace_back();
-        std::memcpy(mine.words, own.address.octets.data(), sizeof mine.words);
-        mine.v6 = own.address.v6;
-        mine.side = side;
+        gateway.add_own(own.address, side);
       }
     }
   }

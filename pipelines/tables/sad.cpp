@@ -98,6 +98,7 @@ InboundSa::InboundSa(InboundSaParameters&& p, crypto::ReplayWindow&& w)
   destination = parameters.destination.octets;
   selectors = SelectorSet(parameters.selectors);
   lifetime = parameters.lifetime;
+  limited = lifetime.any();
   cookie = parameters.cookie;
 }
 
@@ -165,6 +166,7 @@ Result<std::unique_ptr<OutboundSa>> Sad::make_outbound(OutboundSaParameters&& p)
   sa->sn_limit = p.sn_limit;
   sa->sn_low_water = p.sn_low_water;
   sa->lifetime = p.lifetime;
+  sa->limited = p.lifetime.any();
   sa->events = events_;
   sa->cookie = p.cookie;
   sa->runtime.next_sn = p.next_sn.value();

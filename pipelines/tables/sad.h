@@ -43,6 +43,8 @@ struct LifetimeLimits {
   std::uint64_t hard_octets = 0;
   std::uint64_t soft_packets = 0;
   std::uint64_t hard_packets = 0;
+
+  bool any() const { return (soft_octets | hard_octets | soft_packets | hard_packets) != 0; }
 };
 
 /// RFC 3948; ports in host order.
@@ -133,6 +135,7 @@ struct alignas(64) OutboundSa {
   bool esn = false;
   bool outer_v6 = false;
   bool udp = false;
+  bool limited = false;  // `lifetime` has a limit
   bool dscp_fixed = false;
   std::uint8_t dscp = 0;
   EcnPolicy ecn{};
@@ -147,26 +150,24 @@ struct alignas(64) OutboundSa {
 
   IpAddress destination{};  // outer
 
-  // --- second line: outer header template, network order
-  alignas(64) std::array<std::uint8_t, 64> header{};
-
-  // --- third line: limits, written by the control thread (next to none)
-  alignas(64) std::atomic<std::uint64_t> sn_limit{~0ULL};
+  // --- second line: outer header template, network order, and the limits of numbers, which the
+  // control thread raises now and then
+  alignas(64) std::array<std::uint8_t, 48> header{};
+  std::atomic<std::uint64_t> sn_limit{~0ULL};
   std::atomic<std::uint64_t> sn_low_water{~0ULL};
-  LifetimeLimits lifetime{};
-  rte_ring* events = nullptr;
-  std::uint64_t cookie = 0;
 
   OutboundRuntime runtime;
 
   // --- cold
+  LifetimeLimits lifetime{};
+  rte_ring* events = nullptr;
+  std::uint64_t cookie = 0;
   OutboundSaParameters parameters;  // `key` owned here
 
   /// Starts fetching what a packet needs of it: all but the cold part.
   void prefetch() const {
     __builtin_prefetch(this);
     __builtin_prefetch(header.data());
-    __builtin_prefetch(&sn_limit);
     __builtin_prefetch(&runtime, 1);
   }
 
@@ -180,7 +181,7 @@ struct alignas(64) OutboundSa {
 
   ~OutboundSa();
 };
-static_assert(offsetof(OutboundSa, header) == 64);
+static_assert(offsetof(OutboundSa, header) == 64 && offsetof(OutboundSa, runtime) == 128);
 
 /// Control thread: lets an SA use numbers up to `sn_limit` (exclusive) after they are durably
 /// reserved.
@@ -191,18 +192,19 @@ struct OutboundSlot {
   std::atomic<OutboundSa*> current{nullptr};  // control: wo; null: PROTECT packets drop as EspNoSa
 };
 
-/// What the send turn writes.
-struct alignas(64) InboundRuntime {
+/// What the send turn writes; what it writes for every packet first.
+struct InboundRuntime {
   Counter packets, octets;  // accepted (inner octets)
+  std::uint8_t raised = 0;  // bit per SaEventKind
   Counter replay_drops, auth_failed, malformed, selector_drops, lifetime_drops, dummies, ecn_drops;
-  std::uint8_t raised = 0;
 };
 
+/// An inbound SA. Three lines for every packet, and the window's bits.
 struct alignas(64) InboundSa {
+  // --- first line: what build reads; the selectors' upper layer part ends it
   const crypto::AeadKey* key = nullptr;
   crypto::nonce::EspSalt salt{};
   std::uint32_t spi = 0;  // host order
-  std::uint32_t replay_window = 0;
   EspTransform transform{};
   bool esn = false;
   bool outer_v6 = false;
@@ -211,13 +213,16 @@ struct alignas(64) InboundSa {
   std::uint8_t iv_length = 0;
   std::uint8_t icv_length = 0;
   std::uint8_t pad_mask = 3;
-  std::array<std::uint8_t, 16> destination{};
+  bool limited = false;            // `lifetime` has a limit
   std::atomic<bool> spent{false};  // hard lifetime reached; written in the send turn
+  std::array<std::uint8_t, 16> destination{};
+  SelectorSet selectors;  // its addresses are the second line
 
-  alignas(64) InboundRuntime runtime;
-  crypto::ReplayWindow window;  // send turn only
+  // --- third line: written in the send turn
+  alignas(64) crypto::ReplayWindow window;
+  InboundRuntime runtime;
 
-  SelectorSet selectors;
+  // --- cold
   LifetimeLimits lifetime{};
   rte_ring* events = nullptr;
   std::uint64_t cookie = 0;
@@ -226,20 +231,20 @@ struct alignas(64) InboundSa {
   /// Starts fetching what a packet needs of it.
   void prefetch() const {
     __builtin_prefetch(this);
-    __builtin_prefetch(&runtime, 1);
+    __builtin_prefetch(reinterpret_cast<const char*>(this) + 64);
     __builtin_prefetch(&window, 1);
-    __builtin_prefetch(&lifetime);
   }
   /// Once that has come: what it points to.
   void prefetch_parts() const {
     __builtin_prefetch(key);
-    selectors.prefetch();
     window.prefetch();
   }
 
   InboundSa(InboundSaParameters&& p, crypto::ReplayWindow&& w);
   ~InboundSa();
 };
+static_assert(offsetof(InboundSa, selectors) == 48);
+static_assert(offsetof(InboundSa, runtime.raised) < offsetof(InboundSa, window) + 64);
 
 /// The database of one gateway line.
 class Sad {

@@ -34,6 +34,7 @@ void flatten(const Selector& selector, bool v6, std::vector<FlatSelector>& out) 
       for (const PortRange& source_range : sources)
         for (const PortRange& destination_range : destinations) {
           FlatSelector flat{};
+          flat.v6 = v6;
           store(source, flat.addresses.source, flat.masks.source);
           store(destination, flat.addresses.destination, flat.masks.destination);
           UpperSelector& upper = flat.upper;
@@ -50,14 +51,19 @@ void flatten(const Selector& selector, bool v6, std::vector<FlatSelector>& out) 
 
 }  // namespace
 
-void flatten(const Selector& selector, std::vector<FlatSelector>& v4,
-             std::vector<FlatSelector>& v6) {
-  flatten(selector, false, v4);
-  flatten(selector, true, v6);
+std::vector<FlatSelector> flatten(const Selector& selector) {
+  std::vector<FlatSelector> all;
+  flatten(selector, false, all);
+  flatten(selector, true, all);
+  return all;
 }
 
-SelectorSet::SelectorSet(const std::vector<Selector>& selectors) {
-  for (const Selector& selector : selectors) flatten(selector, v4_, v6_);
+SelectorSet::SelectorSet(const std::vector<Selector>& selectors) : SelectorSet() {
+  for (const Selector& selector : selectors)
+    for (const FlatSelector& flat : flatten(selector)) more_.push_back(flat);
+  if (more_.empty()) return;
+  first_ = more_.front();
+  more_.erase(more_.begin());
 }
 
 }  // namespace sealwire::pipelines

@@ -85,42 +85,38 @@ struct AddressPair {
   }
 };
 
-/// A selector's prefixes and ranges, multiplied out: one of each.
+/// A selector's prefixes and ranges, multiplied out: one of each, of one family.
 struct FlatSelector {
-  AddressPair addresses, masks;
   UpperSelector upper;
+  bool v6 = false;
+  AddressPair addresses, masks;
 
   bool matches(const PacketKey& key) const {
-    return masks.of(key) == addresses && upper.protocol_matches(key) && upper.ports_match(key);
+    return masks.of(key) == addresses && v6 == key.v6() && upper.protocol_matches(key) &&
+           upper.ports_match(key);
   }
 };
+static_assert(sizeof(FlatSelector) == 80);
 
-/// Appends `selector` multiplied out: rules for IPv4 go to `v4`, for IPv6 to `v6`; a selector
-/// without addresses to both.
-void flatten(const Selector& selector, std::vector<FlatSelector>& v4,
-             std::vector<FlatSelector>& v6);
+/// `selector` multiplied out: rules for IPv4, then for IPv6; without addresses it has both.
+std::vector<FlatSelector> flatten(const Selector& selector);
 
-/// Any of a list of selectors.
+/// Any of a list of selectors. The first, which mostly is the only one, lies in the set itself.
 class SelectorSet {
  public:
-  SelectorSet() = default;
+  SelectorSet() { first_.addresses.source[0] = 1; }  // under no mask: nothing matches
   explicit SelectorSet(const std::vector<Selector>& selectors);
   bool matches(const PacketKey& key) const {
-    for (const FlatSelector& rule : key.v6() ? v6_ : v4_)
+    if (first_.matches(key)) [[likely]]
+      return true;
+    for (const FlatSelector& rule : more_)
       if (rule.matches(key)) return true;
     return false;
   }
-  /// Starts fetching the first of each family.
-  void prefetch() const {
-    for (const std::vector<FlatSelector>* rules : {&v4_, &v6_}) {
-      if (rules->empty()) continue;
-      __builtin_prefetch(rules->data());
-      __builtin_prefetch(&rules->front().upper);
-    }
-  }
 
  private:
-  std::vector<FlatSelector> v4_, v6_;
+  FlatSelector first_{};
+  std::vector<FlatSelector> more_;
 };
 
 }  // namespace sealwire::pipelines

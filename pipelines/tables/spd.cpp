@@ -138,10 +138,8 @@ Result<Spd::List> Spd::compile(std::vector<PolicyRule> rules, bool outbound) {
                   "rule " + std::to_string(i) + " has a prefix or port range that cannot be",
                   "prefix lengths up to 32 (IPv4) or 128 (IPv6), ranges from low to high");
     const PolicyVerdict verdict = verdict_of(rule, i);
-    std::vector<FlatSelector> of_v4, of_v6;
-    flatten(selector, of_v4, of_v6);
-    for (const FlatSelector& flat : of_v4) v4.push_back({flat, verdict});
-    for (const FlatSelector& flat : of_v6) v6.push_back({flat, verdict});
+    for (const FlatSelector& flat : flatten(selector))
+      (flat.v6 ? v6 : v4).push_back({flat, verdict});
   }
   list.v4 = Index(v4);
   list.v6 = Index(v6);

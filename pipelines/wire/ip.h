@@ -94,7 +94,9 @@ inline std::uint32_t sum_ipv4_header(const std::uint8_t* ip) {
   std::memcpy(&first, ip, 8);
   std::memcpy(&second, ip + 8, 8);
   std::memcpy(&third, ip + 16, 4);
-  const std::uint64_t wide = fold_wide(fold_wide(first) + fold_wide(second) + third);
+  constexpr std::uint64_t kLow = 0xffffffffU;
+  const std::uint64_t wide =
+      (first & kLow) + (first >> 32) + (second & kLow) + (second >> 32) + third;
   return static_cast<std::uint32_t>((wide & 0xffffU) + (wide >> 16));
 }
 
@@ -259,7 +261,13 @@ inline void decrement_ttl(std::uint8_t* ip, bool v6) {
     --ip[7];
     return;
   }
-  replace_word(ip, ip + 8, {static_cast<std::uint8_t>(ip[8] - 1U), ip[9]});
+  // RFC 1141: its word's high octet has one less, so the checksum's has one more.
+  std::uint16_t checksum;
+  std::memcpy(&checksum, ip + 10, 2);
+  const std::uint32_t sum = std::uint32_t{checksum} + swap_to_big(std::uint16_t{0x0100});
+  checksum = static_cast<std::uint16_t>(sum + (sum >= 0xffff ? 1U : 0U));  // -0 is never sent
+  --ip[8];
+  std::memcpy(ip + 10, &checksum, 2);
 }
 
 }  // namespace sealwire::pipelines::wire

@@ -3,6 +3,7 @@
 #include <rapidcheck.h>
 
 #include "pipelines/wire/ethernet.h"
+#include "pipelines/wire/ip.h"
 #include "pipelines/wire/macsec.h"
 
 namespace sealwire::pipelines::wire {
@@ -103,6 +104,23 @@ TEST(WireMacsec, SlOnlyBelow48) {
 TEST(WireMacsec, SciOfAnAddress) {
   const std::uint8_t source[] = {0x02, 0x11, 0x22, 0x33, 0x44, 0x55};
   EXPECT_EQ(sci_of(source, kPortEs), 0x0211223344550001U);
+}
+
+// With every checksum there is, the header without options and its sum by whole words.
+TEST(WireIp, OneHopKeepsTheChecksumRight) {
+  std::array<std::uint8_t, 20> header{0x45, 0, 0, 84, 0, 0, 0x40, 0, 1, 17, 0, 0, 10, 1, 0, 2, 10};
+  for (unsigned id = 0; id < 0x10000; ++id) {
+    store_be(header.data() + 4, static_cast<std::uint16_t>(id));
+    header[8] = static_cast<std::uint8_t>(id % 255 + 1);
+    set_ipv4_checksum(header.data(), 20);
+    EXPECT_EQ(fold(sum_ipv4_header(header.data())), 0xffff);
+    std::array<std::uint8_t, 20> after = header;
+    --after[8];
+    set_ipv4_checksum(after.data(), 20);
+    decrement_ttl(header.data(), false);
+    ASSERT_EQ(header, after) << id;
+    header[19] = static_cast<std::uint8_t>(id >> 3);
+  }
 }
 
 TEST(WireEthernet, VlanTagsAreWalkedUpToTheLimit) {
