@@ -1,10 +1,12 @@
 // What one burst costs in an engine: for the plan of the auto engine and for the benchmarks.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <cstring>
 #include <limits>
+#include <utility>
 #include <vector>
 
 #include "crypto/aead.h"
@@ -17,14 +19,19 @@ class TimedBurst {
  public:
   static constexpr double kNever = std::numeric_limits<double>::max();
 
-  /// `octets` of data in each of `packets`, at most AeadBatch::kCapacity. `key` outlives this.
-  TimedBurst(const AeadKey& key, std::uint32_t octets, std::uint16_t packets)
+  /// One packet with so many octets of data for each of `lengths`, at most AeadBatch::kCapacity and
+  /// not none. `key` outlives this.
+  TimedBurst(const AeadKey& key, std::vector<std::uint32_t> lengths)
       : key_(key),
-        octets_(octets),
-        packets_(packets),
-        packet_(kAadOctets + kIvOctets + octets + kMaxIcvLength),
-        clear_(packet_ * packets, 0x5a),
+        lengths_(std::move(lengths)),
+        packet_(kAadOctets + kIvOctets + *std::max_element(lengths_.begin(), lengths_.end()) +
+                kMaxIcvLength),
+        clear_(packet_ * lengths_.size(), 0x5a),
         memory_(clear_) {}
+
+  /// All of one length.
+  TimedBurst(const AeadKey& key, std::uint32_t octets, std::uint16_t packets)
+      : TimedBurst(key, std::vector<std::uint32_t>(packets, octets)) {}
 
   /// Before the first run(): seals once, so that opening has something valid to work on. False when
   /// that failed.
@@ -39,30 +46,32 @@ class TimedBurst {
   double run(Engine& engine, Direction direction) {
     memory_ = clear_;
     batch_.reset(direction);
-    for (std::uint16_t i = 0; i < packets_; ++i) fill(batch_.add(), memory_.data() + packet_ * i);
+    for (std::size_t i = 0; i < lengths_.size(); ++i)
+      fill(batch_.add(), memory_.data() + packet_ * i, lengths_[i]);
     const auto begin = std::chrono::steady_clock::now();
     engine.submit(batch_);
     while (!engine.poll(batch_)) {  // a device is at work
     }
     const auto end = std::chrono::steady_clock::now();
-    for (std::uint16_t i = 0; i < packets_; ++i) {
+    for (std::size_t i = 0; i < lengths_.size(); ++i) {
       if (batch_.ops[i].status != OpStatus::ok) return kNever;
     }
-    return std::chrono::duration<double, std::nano>(end - begin).count() / packets_;
+    return std::chrono::duration<double, std::nano>(end - begin).count() /
+           static_cast<double>(lengths_.size());
   }
 
  private:
-  void fill(AeadOp& op, std::uint8_t* packet) const {
+  void fill(AeadOp& op, std::uint8_t* packet, std::uint32_t octets) const {
     const AlgorithmInfo& facts = key_.info();
     const std::uint32_t iv = facts.cipher == Cipher::null ? 0 : kIvOctets;
     op.key = &key_;
     op.aad = packet;
     op.aad_length = kAadOctets;
     op.data = packet + kAadOctets + iv;
-    op.length = octets_;
-    op.tag = op.data + octets_;
+    op.length = octets;
+    op.tag = op.data + octets;
     if (facts.cipher == Cipher::aes_gmac) {
-      op.aad_length += iv + octets_;
+      op.aad_length += iv + octets;
       op.length = 0;
     }
     std::memset(op.iv, 1, sizeof op.iv);
@@ -73,8 +82,7 @@ class TimedBurst {
   static constexpr std::uint32_t kIvOctets = 16;
 
   const AeadKey& key_;
-  std::uint32_t octets_;
-  std::uint16_t packets_;
+  std::vector<std::uint32_t> lengths_;
   std::size_t packet_;
   std::vector<std::uint8_t> clear_, memory_;
   AeadBatch batch_;

@@ -13,21 +13,23 @@
 #include "crypto/engines/auto.h"
 #include "crypto/engines/cryptodev.h"
 #include "crypto/engines/timed_burst.h"
+#include "perf/pipeline/traffic.h"
 
 namespace sealwire::perf {
 
 class BestCrypto {
  public:
-  /// `octets` of each of `packets` are enciphered. Throws if nothing here has the algorithm.
-  BestCrypto(crypto::Algorithm algorithm, crypto::Direction direction, std::uint32_t octets,
-             std::uint16_t packets)
-      : direction_(direction), packets_(packets) {
+  /// What ESP enciphers of each frame. Throws if nothing here has the algorithm.
+  BestCrypto(crypto::Algorithm algorithm, crypto::Direction direction, const Sizes& sizes)
+      : direction_(direction) {
+    for (const std::uint16_t size : sizes)
+      lengths_.push_back(sealed_of(size, crypto::info(algorithm).block_length));
     const crypto::SecretBytes secret(
         std::vector<std::uint8_t>(crypto::info(algorithm).key_length(), 0x11));
     double least = crypto::TimedBurst::kNever;
     const auto consider = [&](Result<std::unique_ptr<crypto::EngineFactory>> factory) {
       if (!factory) return;
-      auto one = candidate(std::move(*factory), algorithm, octets, secret);
+      auto one = candidate(std::move(*factory), algorithm, secret);
       if (one == nullptr) return;
       double taken = crypto::TimedBurst::kNever;
       for (int i = 0; i < kTries; ++i)
@@ -46,7 +48,8 @@ class BestCrypto {
 
   /// TSC cycles.
   std::uint64_t burst() {
-    const double nanoseconds = best_->burst.run(*best_->engine, direction_) * packets_;
+    const double nanoseconds =
+        best_->burst.run(*best_->engine, direction_) * static_cast<double>(lengths_.size());
     return static_cast<std::uint64_t>(nanoseconds * static_cast<double>(rte_get_tsc_hz()) / 1e9);
   }
 
@@ -60,20 +63,20 @@ class BestCrypto {
   };
 
   std::unique_ptr<Candidate> candidate(std::unique_ptr<crypto::EngineFactory> factory,
-                                       crypto::Algorithm algorithm, std::uint32_t octets,
+                                       crypto::Algorithm algorithm,
                                        const crypto::SecretBytes& secret) const {
     auto engine = factory->make();
     if (!engine || !(*engine)->supports(algorithm)) return nullptr;
     auto key = (*engine)->make_key(algorithm, secret);
     if (!key) return nullptr;
-    crypto::TimedBurst burst(**key, octets, packets_);
+    crypto::TimedBurst burst(**key, lengths_);
     if (!burst.prepare(**engine, direction_)) return nullptr;
     return std::make_unique<Candidate>(
         Candidate{std::move(factory), std::move(*engine), std::move(*key), std::move(burst)});
   }
 
   const crypto::Direction direction_;
-  const std::uint16_t packets_;
+  std::vector<std::uint32_t> lengths_;
   std::unique_ptr<Candidate> best_;
 };
 

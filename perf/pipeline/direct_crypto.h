@@ -13,11 +13,14 @@ namespace sealwire::perf {
 
 class DirectCrypto {
  public:
-  DirectCrypto() : manager_(alloc_mb_mgr(0)) {
+  /// Keys of 256 bits, or of 128.
+  explicit DirectCrypto(bool long_keys) : manager_(alloc_mb_mgr(0)) {
     IMB_ARCH chosen;
     init_mb_mgr_auto(manager_, &chosen);
-    const std::uint8_t key[16] = {1, 2, 3};
-    IMB_AES128_GCM_PRE(manager_, key, &key_);
+    seal_ = long_keys ? manager_->gcm256_enc : manager_->gcm128_enc;
+    open_ = long_keys ? manager_->gcm256_dec : manager_->gcm128_dec;
+    const std::uint8_t key[32] = {1, 2, 3};
+    (long_keys ? manager_->gcm256_pre : manager_->gcm128_pre)(key, &key_);
   }
   ~DirectCrypto() { free_mb_mgr(manager_); }
   DirectCrypto(const DirectCrypto&) = delete;
@@ -40,14 +43,11 @@ class DirectCrypto {
  private:
   void one(std::uint64_t length, std::uint64_t aad, bool open) {
     std::uint8_t tag[16];
-    if (open) {
-      IMB_AES128_GCM_DEC(manager_, &key_, &context_, data_, data_, length, iv_, aad_, aad, tag, 16);
-    } else {
-      IMB_AES128_GCM_ENC(manager_, &key_, &context_, data_, data_, length, iv_, aad_, aad, tag, 16);
-    }
+    (open ? open_ : seal_)(&key_, &context_, data_, data_, length, iv_, aad_, aad, tag, 16);
   }
 
   IMB_MGR* manager_;
+  aes_gcm_enc_dec_t seal_, open_;
   alignas(64) gcm_key_data key_;
   alignas(64) gcm_context_data context_;
   alignas(64) std::uint8_t data_[9216] = {}, iv_[16] = {}, aad_[64] = {};

@@ -10,7 +10,8 @@ namespace {
 
 using namespace pipelines;
 
-constexpr auto kOfMacsec = crypto::Algorithm::aes_gcm_128;
+constexpr std::uint16_t kMtu = 9000;
+constexpr std::uint16_t kMacsecOctets = 32;  // SecTAG with SCI, ICV
 
 rte_ring* make_ring(unsigned slots) {
   static int made = 0;
@@ -97,9 +98,9 @@ Site::Site(int number, const SiteSettings& settings, crypto::EngineFactory& fact
   snapshot_.esp = stages.esp;
   snapshot_.macsec = stages.macsec;
   snapshot_.secure = true;
-  snapshot_.inside = {{.id = inside.id, .mtu = 9000, .mac = {2, 0xcc, 0, 0, n, 1}}};
-  snapshot_.outside = {{.id = outside.id, .mtu = 9000, .mac = {2, 0xbb, 0, 0, n, 1}}};
-  if (stages.macsec) add_macsec(number, peer);
+  snapshot_.inside = {{.id = inside.id, .mtu = kMtu, .mac = {2, 0xcc, 0, 0, n, 1}}};
+  snapshot_.outside = {{.id = outside.id, .mtu = kMtu, .mac = {2, 0xbb, 0, 0, n, 1}}};
+  if (stages.macsec) add_macsec(number, peer, settings.suite);
   if (stages.esp) add_esp(number, peer);
   for (LineDirection* direction : {&egress, &ingress}) {
     direction->pool = pool;
@@ -118,22 +119,29 @@ Site::Site(int number, const SiteSettings& settings, crypto::EngineFactory& fact
   }
 }
 
-void Site::add_macsec(int number, int peer) {
+void Site::add_macsec(int number, int peer, CipherSuite suite) {
+  const crypto::Algorithm algorithm = algorithm_of(suite);
+  const auto key_from = [&](int site) {
+    return need(engines[0]->make_key(algorithm, key_octets(algorithm, site)));
+  };
+  const auto ssci_of = [](int site) { return crypto::Ssci(static_cast<std::uint32_t>(site)); };
   secy_ = need(Secy::create({.sci = sci_of(number)}));
   snapshot_.outside[0].secy = secy_.get();
   need(secy_->install_transmit_sa(
-      {.key = need(engines[0]->make_key(kOfMacsec, key_octets(kOfMacsec, number)))}));
+      {.suite = suite, .ssci = ssci_of(number), .key = key_from(number)}));
   need(secy_->enable_transmit(crypto::An(0), true));
   need(secy_->set_encoding_sa(crypto::An(0)));
   need(secy_->create_receive_sc(sci_of(peer)));
-  need(secy_->install_receive_sa(
-      sci_of(peer), {.key = need(engines[0]->make_key(kOfMacsec, key_octets(kOfMacsec, peer)))}));
+  need(secy_->install_receive_sa(sci_of(peer),
+                                 {.suite = suite, .ssci = ssci_of(peer), .key = key_from(peer)}));
   need(secy_->enable_receive(sci_of(peer), crypto::An(0), true));
 }
 
 void Site::add_esp(int number, int peer) {
   const auto n = static_cast<std::uint8_t>(number), p = static_cast<std::uint8_t>(peer);
   GatewayPort in, out;
+  in.ip_mtu = kMtu;
+  out.ip_mtu = snapshot_.macsec ? kMtu - kMacsecOctets : kMtu;
   in.addresses = {{inside_address(number, 1), 24}};
   out.addresses = {{outside_address(number), 24}};
   gateway_ = make_gateway({in}, {out}, {}, neighbours_);

@@ -45,9 +45,10 @@ struct MemoryPort {
 
 struct SiteSettings {
   Stages stages;
-  unsigned sas = 1;                                              // of ESP
-  crypto::Algorithm algorithm = crypto::Algorithm::aes_gcm_128;  // of ESP
-  std::uint16_t workers = 1;                                     // of each direction
+  unsigned sas = 1;                                                    // of ESP
+  crypto::Algorithm algorithm = crypto::Algorithm::aes_gcm_128;        // of ESP
+  pipelines::CipherSuite suite = pipelines::CipherSuite::gcm_aes_128;  // of MACsec
+  std::uint16_t workers = 1;                                           // of each direction
   pipelines::Spread spread = pipelines::Spread::alone;
   unsigned slots = 256;  // of a port's queue
 };
@@ -71,7 +72,7 @@ class Site {
   void remove_inbound(unsigned sa, unsigned generation);
 
  private:
-  void add_macsec(int number, int peer);
+  void add_macsec(int number, int peer, pipelines::CipherSuite suite);
   void add_esp(int number, int peer);
   void add_outbound(pipelines::Adjacency& hop);
   void add_inbound();

@@ -57,6 +57,28 @@ class Bench(unittest.TestCase):
             self.assertEqual(row["overhead"], row["ratio"])
             self.assertGreater(row["crypto"], row["io_floor"])
 
+    def rows_of_lanes(self, expression):
+        """The keys of --full's rows whose names match."""
+        with tempfile.TemporaryDirectory() as folder:
+            file = pathlib.Path(folder) / "rows.json"
+            done = run("--full", "--only", expression, "--rounds", "2", "--json", file)
+            self.assertEqual(0, done.returncode, done.stderr)
+            return [rows.key(row) for row in rows.read(file)["rows"]]
+
+    def test_jumbo_frames_go_through_every_lane(self):
+        self.assertEqual([(f"pipeline {stages}", algorithm, 8900, way, 1, sas)
+                          for stages, algorithm, sas in (("[]", "none", 0), ("[esp]", "aes-gcm-128", 1),
+                                                         ("[macsec]", "aes-gcm-128", 1), ("[esp, macsec]", "aes-gcm-128", 1))
+                          for way in ("egress", "ingress")], self.rows_of_lanes("gress 8900$"))
+
+    def test_other_ciphers_have_mixed_sizes_and_macsec_every_suite(self):
+        esp = ("aes-gcm-256", "chacha20-poly1305", "aes-cbc-128-hmac-sha1-96", "aes-cbc-128-hmac-sha256-128",
+               "aes-cbc-256-hmac-sha256-128")
+        macsec = ("gcm-aes-256", "gcm-aes-xpn-128", "gcm-aes-xpn-256")
+        self.assertEqual([(f"pipeline {stages}", cipher, "IMIX", way, 1, 1)
+                          for stages, ciphers in (("[esp]", esp), ("[macsec]", macsec))
+                          for cipher in ciphers for way in ("egress", "ingress")], self.rows_of_lanes("IMIX [a-z]"))
+
     def check_origin(self, data):
         machine = data["machine"]
         cpuinfo = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8")
