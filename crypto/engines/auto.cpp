@@ -94,12 +94,12 @@ class AutoEngine final : public SyncEngine {
     for (std::size_t i = 0; i < ops.size(); ++i) {
       AeadOp& op = *ops[i];
       keys[i] = op.key;
-      if (op.key == nullptr || op.key->family() != core_.get() || op.length > kMaxOpOctets ||
-          op.aad_length > kMaxOpOctets) {
+      if (op.key == nullptr || op.key->family() != core_.get()) {
         op.status = OpStatus::error;
         continue;
       }
       const auto* key = static_cast<const AutoKey*>(op.key);
+      // Lengths that cannot be are the candidate's to refuse.
       const std::uint8_t candidate = key->candidate(direction, op.length + op.aad_length);
       op.key = key->of(candidate).get();
       __builtin_prefetch(op.key);

@@ -20,8 +20,7 @@ namespace {
 constexpr std::uint16_t kEthernetLength = 14;
 
 bool ours(const Packet& packet) {
-  return packet.drop == DropReason::none && (packet.flags & kPacketSkipEsp) == 0 &&
-         packet.esp_out != nullptr;
+  return packet.esp_out != nullptr && packet.drop == DropReason::none;
 }
 
 void rearm(OutboundSa& sa, SaEventKind kind) {
