@@ -29,6 +29,20 @@ struct IpAddress {
   }
 };
 
+/// The first `length` bits of an address, the rest zero. Word by word, as the data path asks for
+/// it.
+constexpr IpAddress network_of(const IpAddress& address, std::uint8_t length) {
+  using Words = std::array<std::uint64_t, 2>;
+  auto words = std::bit_cast<Words>(address.octets);
+  for (unsigned i = 0; i < 2; ++i) {
+    const unsigned bits = length <= 64 * i ? 0 : length - 64 * i;
+    std::uint64_t mask = bits == 0 ? 0 : bits >= 64 ? ~0ULL : ~0ULL << (64 - bits);
+    if constexpr (std::endian::native == std::endian::little) mask = __builtin_bswap64(mask);
+    words[i] &= mask;
+  }
+  return {address.v6, std::bit_cast<std::array<std::uint8_t, 16>>(words)};
+}
+
 /// A prefix, or an interface address with its prefix length when the host bits are set.
 struct Prefix {
   IpAddress address;
@@ -36,14 +50,7 @@ struct Prefix {
   constexpr auto operator<=>(const Prefix&) const = default;
 
   constexpr bool contains(const IpAddress& a) const {
-    if (a.v6 != address.v6) return false;
-    std::uint8_t whole = length / 8;
-    for (std::uint8_t i = 0; i < whole; ++i)
-      if (a.octets[i] != address.octets[i]) return false;
-    std::uint8_t rest = length % 8;
-    if (rest == 0) return true;
-    auto mask = static_cast<std::uint8_t>(0xff00U >> rest);
-    return ((a.octets[whole] ^ address.octets[whole]) & mask) == 0;
+    return network_of(a, length) == network_of(address, length);
   }
 };
 

@@ -1,5 +1,6 @@
 // The SAD, neighbours and routes: changes one by one while readers read.
 #include <gtest/gtest.h>
+#include <rapidcheck/gtest.h>
 
 #include <atomic>
 #include <cstring>
@@ -255,6 +256,46 @@ TEST(RouteTable, LongestPrefixThenOrderThenUsable) {
   EXPECT_EQ(via("11.1.2.3", Side::outside, all), "1");
   EXPECT_EQ(via("11.1.2.3", Side::inside, all), "none");
   EXPECT_EQ(via("fd00::1", Side::outside, all), "none");
+}
+
+// Against the plain rule: of the routes that contain the destination the longest, of those the
+// first that is usable, else the first.
+RC_GTEST_PROP(RouteTable, FindsWhatAScanFinds, ()) {
+  const auto address = [] {
+    const bool v6 = *rc::gen::arbitrary<bool>();
+    IpAddress made{v6, {}};
+    for (int i = 0; i < (v6 ? 16 : 4); ++i)
+      made.octets[static_cast<std::size_t>(i)] = *rc::gen::element<std::uint8_t>(0, 1, 128, 255);
+    return made;
+  };
+  std::vector<Route> given;
+  const int count = *rc::gen::inRange(0, 150);  // up to some 20 of a length
+  for (int i = 0; i < count; ++i) {
+    const IpAddress network = address();
+    const auto length = *rc::gen::element<std::uint8_t>(0, 7, 16, 32);
+    given.push_back({{network, length},
+                     std::nullopt,
+                     *rc::gen::arbitrary<bool>() ? Side::inside : Side::outside,
+                     static_cast<std::uint16_t>(i)});
+  }
+  const Routes routes(given);
+  const auto usable = [](const Route& route) { return route.port % 3 != 0; };
+  for (int i = 0; i < 20; ++i) {
+    const IpAddress to = address();
+    for (const Side side : {Side::inside, Side::outside}) {
+      const Route* best = nullptr;
+      for (const Route& route : given) {
+        if (route.side != side || !route.destination.contains(to)) continue;
+        if (best == nullptr || route.destination.length > best->destination.length ||
+            (route.destination.length == best->destination.length && !usable(*best) &&
+             usable(route)))
+          best = &route;
+      }
+      const Route* const found = routes.find(to, side, usable);
+      RC_ASSERT((found == nullptr) == (best == nullptr));
+      if (best != nullptr) RC_ASSERT(found->port == best->port);
+    }
+  }
 }
 
 // A packet to `to`, as far as a next hop is concerned.
