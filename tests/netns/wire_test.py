@@ -312,20 +312,21 @@ class Refusals(unittest.TestCase):
 class Virtual(unittest.TestCase):
     """net_null and net_ring: start, run, stop."""
 
-    def run_one(self, devices, stages="[]", workers=1, line_workers=""):
+    def run_one(self, devices, line="stages: [], cleartext: allow", workers=1, run=lambda daemon: time.sleep(1.2)):
         with labs.Lab("wv") as lab:
             box = lab.namespace("box")
             text = f"""
 sealwire: 1
+lab: true
 system: {{workers: {workers}, api-socket: "{{folder}}/v.sock", state-directory: "{{folder}}/v.state"}}
 ports:
   in: {{device: {devices[0]}}}
-  out: {{device: {devices[1]}}}
+  out: {{device: {devices[1]}, mtu: 1600}}
 lines:
-  wire: {{stages: {stages}, cleartext: allow, inside: [in], outside: [out]{line_workers}}}
+  wire: {{inside: [in], outside: [out], {line}}}
 """
             daemon = lab.daemon(box, "v", text)
-            time.sleep(1.2)
+            run(daemon)
             line = daemon.show("lines")["lines"][0]
             cores = daemon.show("cores")["cores"]
             self.assertEqual(daemon.stop(), 0, daemon.output())
@@ -340,9 +341,22 @@ lines:
 
     def test_net_null_in_turn_on_more_workers_than_cores(self):
         line, cores = self.run_one(["net_null0", "net_null1"], workers=3,
-                                   line_workers=", workers: {mode: in-turn, egress: 3, ingress: 2}")
+                                   line="stages: [], cleartext: allow, "
+                                        "workers: {mode: in-turn, egress: 3, ingress: 2}")
         self.assertEqual(len(cores), 3)
         self.assertGreater(line["egress"]["tx_packets"], 1000)
+
+    def test_numbers_of_a_static_key_are_reserved_further_as_they_are_used(self):
+        """A block is 2^18 numbers: the third is in use."""
+        def run(daemon):
+            labs.wait_until(lambda: daemon.show("secy")["secys"][0]["transmit"]["sas"][0]["next_pn"] > 600_000, 60,
+                            "the third block")
+
+        line, _ = self.run_one(["net_null0", "net_null1"], run=run, line="""stages: [macsec], macsec: {
+      sci: "02:00:00:00:00:02/1",
+      tx: {encoding-sa: 0, sas: {0: {key: "00112233445566778899aabbccddeeff"}}},
+      rx: {peer: {sci: "02:00:00:00:00:03/1", sas: {0: {key: "ffeeddccbbaa99887766554433221100"}}}}}""")
+        self.assertGreater(line["egress"]["tx_packets"], 600_000)
 
     def test_net_ring_is_quiet_and_sleeps(self):
         line, cores = self.run_one(["net_ring0", "net_ring1"])
