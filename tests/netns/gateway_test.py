@@ -244,6 +244,19 @@ out.close()
         self.assertRegex(daemon.cli("show", "neighbours").stdout, r"wan +192\.0\.2\.2 +[0-9a-f:]{17} +reachable")
         self.assertIn("echo_replies", daemon.cli("show", "gateway").stdout)
 
+    def test_08_a_host_that_does_not_answer_is_asked_three_times(self):
+        daemon = self.lab.daemons["b"]
+
+        def state():
+            return {n["address"]: n["state"] for n in daemon.show("neighbours")["neighbours"]}.get("10.2.0.77")
+
+        before = daemon.show("gateway")["gateways"][0]["counters"]
+        self.lab.enter(self.lab.hosts["a"], "ping", "-c", 1, "-W", 1, "10.2.0.77", check=False)
+        labs.wait_until(lambda: state() == "failed", 10, "10.2.0.77 is given up")
+        counters = daemon.show("gateway")["gateways"][0]["counters"]
+        self.assertGreaterEqual(counters["arp_requests"] - before["arp_requests"], 3)
+        self.assertEqual(counters["held_dropped"] - before["held_dropped"], 1)
+
     def test_09_udp_encapsulation_on_a_port_that_the_sas_name(self):
         lab = self.lab
         key = bytes(range(1, 37)).hex()
