@@ -434,6 +434,23 @@ TEST_F(LineChangeTest, ARemovedSaStaysForThoseThatStillSeeItsPolicies) {
   rte_rcu_qsbr_thread_unregister(publisher.qsbr(), 0);
 }
 
+// What its workers see says whether the line may forward, whatever else changes.
+TEST_F(LineChangeTest, ALineThatIsNotSecureStaysSoThroughChanges) {
+  config::Document document = load().document;
+  const auto line = make(document.lines[0]);
+  ASSERT_TRUE(line);
+  EXPECT_TRUE(line->snapshot().secure);
+  line->set_secure(false);
+  EXPECT_FALSE(line->snapshot().secure);
+  wanted_.first_policy = "10.4.0.0/16";
+  auto change = line->prepare(std::move(load().document.lines[0]));
+  ASSERT_TRUE(change);
+  line->commit(std::move(*change));
+  EXPECT_FALSE(line->snapshot().secure);
+  line->set_secure(true);
+  EXPECT_TRUE(line->snapshot().secure);
+}
+
 // From the first number behind what may have been used up to what is on disk, which is raised
 // before it is reached.
 TEST_F(LineChangeTest, EachSaKeepsToTheNumbersReservedForIt) {
