@@ -1,17 +1,15 @@
 // What the crypto alone costs, through the burst interface: every engine and every implementation
 // in it that runs here x algorithm x direction x size. Bursts of 64 packets under one key, hot in
-// the cache; refilling them is not timed. perf/run turns the output into rows.
+// the cache; refilling them is not timed.
 #include <benchmark/benchmark.h>
-#include <intel-ipsec-mb.h>
-#include <openssl/crypto.h>
 #include <rte_cycles.h>
 #include <rte_eal.h>
-#include <rte_version.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
 #include <iterator>
+#include <map>
 #include <regex>
 #include <stdexcept>
 #include <string>
@@ -22,13 +20,13 @@
 #include "crypto/engines/ipsec_mb.h"
 #include "crypto/engines/openssl.h"
 #include "crypto/engines/timed_burst.h"
+#include "perf/results.h"
 
 namespace sealwire::perf {
 namespace {
 
 // All are multiples of CBC's block; 1424 is what ESP seals of a packet of 1420 octets.
 constexpr std::uint32_t kSizes[] = {64, 128, 256, 512, 1024, 1424, 8912};
-constexpr int kNoRow = 3;  // exit code: --only matches nothing
 
 using crypto::Algorithm;
 using crypto::Direction;
@@ -99,22 +97,58 @@ void measure(benchmark::State& state, crypto::Engine& engine, Algorithm algorith
   }
   const double nanoseconds = total / static_cast<double>(state.iterations());
   state.counters["cycles_per_packet"] = nanoseconds * static_cast<double>(rte_get_tsc_hz()) / 1e9;
-  state.counters["mpps"] = 1e3 / nanoseconds;
 }
+
+/// Makes a row of the repetitions of each benchmark.
+class Rows : public benchmark::BenchmarkReporter {
+ public:
+  /// Of the benchmark called `name`.
+  void expect(const std::string& name, Subject subject) {
+    places_[name] = subjects_.size();
+    subjects_.push_back(std::move(subject));
+    cycles_.emplace_back();
+  }
+  bool empty() const { return subjects_.empty(); }
+
+  bool ReportContext(const Context&) override { return true; }
+  void ReportRuns(const std::vector<Run>& repetitions) override {
+    for (const Run& one : repetitions) {
+      const std::string& name = one.run_name.function_name;
+      if (one.error_occurred) throw std::runtime_error(name + ": " + one.error_message);
+      if (one.run_type == Run::RT_Iteration)
+        cycles_[places_.at(name)].push_back(one.counters.at("cycles_per_packet"));
+    }
+  }
+
+  /// Those that have run, in the order in which they were expected.
+  nlohmann::json rows() const {
+    nlohmann::json rows = nlohmann::json::array();
+    for (std::size_t i = 0; i < subjects_.size(); ++i)
+      if (!cycles_[i].empty())
+        rows.push_back(row_of(subjects_[i], figure_of(cycles_[i]), subjects_[i].size));
+    return rows;
+  }
+
+ private:
+  std::map<std::string, std::size_t> places_;
+  std::vector<Subject> subjects_;
+  std::vector<std::vector<double>> cycles_;
+};
 
 int run(int argc, char** argv) {
   benchmark::Initialize(&argc, argv);
   CLI::App app{"The crypto of each engine by itself"};
-  std::string only;
+  std::string only, file;
   bool full = false;
   app.add_option("--only", only, "rows whose name, ENGINE ALGORITHM DIRECTION OCTETS, matches");
+  app.add_option("--json", file, "write the rows to this file, and print nothing");
   app.add_flag("--full", full, "every algorithm and size");
   CLI11_PARSE(app, argc, argv);
 
   start_eal();
   const std::vector<Candidate> all = candidates();
   const std::regex wanted(only);
-  bool any = false;
+  Rows rows;
   const auto add = [&](const Candidate& candidate, const crypto::AlgorithmInfo& facts,
                        Direction direction, std::uint32_t octets) {
     const std::string way = direction == Direction::seal ? "seal" : "open";
@@ -123,7 +157,10 @@ int run(int argc, char** argv) {
              std::to_string(octets);
     };
     if (!std::regex_search(name(" "), wanted)) return;
-    any = true;
+    rows.expect(name("/"), {.workload = "crypto " + candidate.name,
+                            .algorithm = std::string(facts.name),
+                            .size = octets,
+                            .direction = way});
     benchmark::RegisterBenchmark(name("/").c_str(), [&candidate, algorithm = facts.algorithm,
                                                      direction, octets](auto& state) {
       measure(state, *candidate.engine, algorithm, direction, octets);
@@ -136,16 +173,13 @@ int run(int argc, char** argv) {
           if (candidate.engine->supports(facts.algorithm) &&
               (full || is_usual(facts.algorithm, direction, octets)))
             add(candidate, facts, direction, octets);
-  if (!any) {
+  if (rows.empty()) {
     std::printf("no row of the crypto matches %s\n", only.c_str());
     return kNoRow;
   }
-  benchmark::AddCustomContext("tsc_hz", std::to_string(rte_get_tsc_hz()));
-  benchmark::AddCustomContext("dpdk", rte_version());
-  benchmark::AddCustomContext("ipsec-mb", imb_get_version_str());
-  benchmark::AddCustomContext("openssl", OpenSSL_version(OPENSSL_VERSION));
-  const bool ran = benchmark::RunSpecifiedBenchmarks() != 0;
+  const bool ran = benchmark::RunSpecifiedBenchmarks(file.empty() ? nullptr : &rows) != 0;
   benchmark::Shutdown();
+  if (const nlohmann::json done = rows.rows(); !done.empty()) write_results(file, "each", done);
   return ran ? 0 : 1;
 }
 

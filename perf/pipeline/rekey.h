@@ -2,6 +2,7 @@
 #pragma once
 
 #include "perf/pipeline/one_core.h"
+#include "perf/results.h"
 
 namespace sealwire::perf {
 

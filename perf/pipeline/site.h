@@ -24,6 +24,7 @@ namespace sealwire::perf {
 
 struct Stages {
   bool esp, macsec;
+  bool operator==(const Stages&) const = default;
 };
 
 /// Site 1 has hosts 172.16.0.0 + i; with several ESP SAs each protects one of them, else all have

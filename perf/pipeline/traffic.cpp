@@ -1,7 +1,7 @@
 #include "perf/pipeline/traffic.h"
 
-#include <algorithm>
 #include <cstring>
+#include <numeric>
 
 #include "pipelines/burst.h"
 #include "pipelines/wire/be.h"
@@ -18,6 +18,10 @@ Sizes sizes_of(std::uint16_t size) {
   return mix;
 }
 
+double mean_of(const Sizes& sizes) {
+  return std::accumulate(sizes.begin(), sizes.end(), 0.0) / static_cast<double>(sizes.size());
+}
+
 std::vector<std::uint8_t> frame_of(std::uint16_t size) {
   std::vector<std::uint8_t> f(size, 0x5a);
   constexpr std::uint8_t head[] = {2, 0xcc, 0,    0, 1, 1,  2,  0xaa, 0, 0, 1,  10,
@@ -27,12 +31,6 @@ std::vector<std::uint8_t> frame_of(std::uint16_t size) {
   pipelines::wire::store_be(f.data() + 16, static_cast<std::uint16_t>(size - 14));
   pipelines::wire::set_ipv4_checksum(f.data() + 14, 20);
   return f;
-}
-
-Figure figure_of(std::vector<double> runs) {
-  std::sort(runs.begin(), runs.end());
-  const double median = runs[runs.size() / 2];
-  return {median, median > 0 ? (runs.back() - runs.front()) / median : 0};
 }
 
 }  // namespace sealwire::perf

@@ -1,4 +1,4 @@
-// The frames of a burst, and what runs of the same are summed up to.
+// The frames of a burst.
 #pragma once
 
 #include <cstdint>
@@ -12,6 +12,8 @@ using Sizes = std::vector<std::uint16_t>;
 /// A full burst; 0: IMIX, 5 x 64, 6 x 576 and 1 x 1420.
 Sizes sizes_of(std::uint16_t size);
 
+double mean_of(const Sizes& sizes);
+
 /// UDP from site 1's inside to site 2's.
 std::vector<std::uint8_t> frame_of(std::uint16_t size);
 
@@ -20,10 +22,5 @@ std::vector<std::uint8_t> frame_of(std::uint16_t size);
 constexpr std::uint32_t sealed_of(std::uint16_t size, std::uint32_t block) {
   return (size - 14U + 2U + block - 1U) & ~(block - 1U);
 }
-
-struct Figure {
-  double median = 0, spread = 0;  // spread: (largest - smallest) / median
-};
-Figure figure_of(std::vector<double> runs);
 
 }  // namespace sealwire::perf
