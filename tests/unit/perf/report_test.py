@@ -47,7 +47,8 @@ class Report(unittest.TestCase):
     def test_one_run(self):
         tree, text = report_of(
             row(), row(size=1420, gbps=60.25), row(size="IMIX"), row(workload="pipeline []", algorithm="none", sas=0),
-            row(direction="ingress", overhead=-7.4), row(algorithm="chacha20-poly1305", gbps=3.25),
+            row(direction="ingress", overhead=-7.4), row(algorithm="aes-gcm-256", gbps=2.75),
+            row(algorithm="chacha20-poly1305", gbps=3.25), row(algorithm="chacha20-poly1305", size=1420),
             row(sas=4096, crypto=777.0),
             row(workload="pipeline [esp] in turn", cores=2, ratio=1.83, predicted={"4": 3.5, "8": 6.25}),
             {"workload": "install SA", "direction": "egress", "cores": 1, "cycles_per_sa": 41234.5, "spread": 0.1},
@@ -62,18 +63,19 @@ class Report(unittest.TestCase):
         self.assertIn("60.25", gbps)
         self.assertIn("11.5", mpps)
         self.assertIn("3.25", gbps)
+        self.assertNotIn("2.75", gbps)  # one size
         self.assertNotIn("[]", gbps)
 
         small, large, mix = found["Where the cycles go"]
         for size, plot in (("64 octets", small), ("1420 octets", large), ("IMIX", mix)):
             self.assertIn(f"cycles per packet, {size}", plot)
-        for part in ("21", "52", "98", "-7", "I/O floor", "crypto", "overhead", "pipeline [] egress",
-                     "pipeline [esp] ingress", "pipeline [esp] egress chacha20-poly1305"):
+        for part in ("21", "52", "98", "-7", "I/O floor", "crypto", "overhead", "[] egress", "[esp] ingress",
+                     "[esp] egress chacha20-poly1305"):
             self.assertIn(part, small)
         self.assertNotIn("777", small)  # of 4096 SAs
 
         (cores,) = found["Scaling over cores"]
-        for part in ("1.83", "6.25", "pipeline [esp] in turn egress, predicted"):
+        for part in ("1.83", "6.25", "[esp] in turn egress, predicted"):
             self.assertIn(part, cores)
         self.assertTrue("#chart-scaling-0 .series.serie-1{stroke-dasharray" in text)
 
@@ -81,7 +83,7 @@ class Report(unittest.TestCase):
         for part in ("p50", "p99.9", "9.5", "1.5", "pipeline [esp] egress 64 octets"):
             self.assertIn(part, latency)
 
-        self.assertEqual(12, len(tree.findall("body/table[@class='rows']/tr")))
+        self.assertEqual(14, len(tree.findall("body/table[@class='rows']/tr")))
         self.assertTrue("<td>41234.50</td>" in text)
         self.assertTrue("<td>&lt;script&gt;x&amp;y</td>" in text)
 
@@ -94,6 +96,22 @@ class Report(unittest.TestCase):
         for part in ("aes-gcm-128, seal", "64 1424", "170.5"):
             self.assertIn(part, first)
         self.assertIn("aes-gcm-128, open", second)
+
+    def test_crypto_of_one_size_is_a_bar_for_each_engine(self):
+        fields = {"algorithm": "aes-gcm-256", "size": 1424, "direction": "seal", "cores": 1, "sas": 1, "spread": 0.1, "gbps": 9}
+        tree, _ = report_of(*({**fields, "workload": f"crypto {engine}", "cycles_per_packet": cycles}
+                              for engine, cycles in (("fast", 417.0), ("slow", 1373.0))))
+        (plot,) = plots(tree)["Crypto by engine"]
+        for part in ("aes-gcm-256, seal, 1424 octets", "fast", "slow", "417", "1373"):
+            self.assertIn(part, plot)
+
+    def test_long_names_have_room_in_the_legend(self):
+        def columns(name):
+            _, text = report_of(*(row(workload=f"pipeline {name}{i}", size=size) for i in range(6) for size in (64, 1420)))
+            (plot,) = re.findall(r'<svg[^>]*id="chart-throughput-0".*?</svg>', text, re.S)
+            return len(set(re.findall(r'<rect x="([0-9.]+)"[^>]*class="color-', plot)))
+
+        self.assertEqual((3, 2, 1), tuple(columns("x" * length) for length in (10, 40, 90)))
 
     def test_the_page_needs_nothing_from_elsewhere(self):
         tree, text = report_of(row(), row(size=1420))
