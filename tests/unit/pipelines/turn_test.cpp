@@ -285,6 +285,11 @@ struct WorkerThread {
     worker.stop();
     if (thread.joinable()) thread.join();
   }
+  std::uint64_t sent() const {
+    std::uint64_t sum = 0;
+    for (const auto& l : lanes) sum += l->counters().tx_packets.read();
+    return sum;
+  }
   std::uint64_t drops(DropReason reason) const {
     std::uint64_t sum = 0;
     for (const auto& l : lanes) sum += l->counters().drops[static_cast<std::size_t>(reason)].read();
@@ -344,6 +349,14 @@ TEST_P(TurnScenario, StrictOrderUnderRekeyBothDirectionsSeveralLines) {
         }
       }
     }
+    // Every worker takes part, however late it was given a core.
+    for (const auto& w : workers) {
+      const auto until = std::chrono::steady_clock::now() + 20s;
+      while (w->sent() == 0) {
+        ASSERT_LT(std::chrono::steady_clock::now(), until);
+        std::this_thread::sleep_for(1ms);
+      }
+    }
     more = false;
     std::uint64_t offered = 0;
     for (const Path* p : paths) {
@@ -375,7 +388,7 @@ TEST_P(TurnScenario, StrictOrderUnderRekeyBothDirectionsSeveralLines) {
     stop = true;
     carrier.join();
 
-    std::uint64_t delivered = 0, lost = 0, on_wire = 0, several = 0;
+    std::uint64_t delivered = 0, lost = 0, on_wire = 0;
     for (Path* p : paths) {
       delivered += p->delivered;
       on_wire += p->on_wire;
@@ -383,9 +396,6 @@ TEST_P(TurnScenario, StrictOrderUnderRekeyBothDirectionsSeveralLines) {
     }
     for (const auto& w : workers) {
       lost += w->drops(DropReason::tx_full);
-      std::uint64_t sent = 0;
-      for (const auto& l : w->lanes) sent += l->counters().tx_packets.read();
-      several += sent != 0 ? 1 : 0;
       for (std::size_t r = 1; r < kDropReasons; ++r) {
         const auto reason = static_cast<DropReason>(r);
         if (reason != DropReason::tx_full) {
@@ -393,7 +403,6 @@ TEST_P(TurnScenario, StrictOrderUnderRekeyBothDirectionsSeveralLines) {
         }
       }
     }
-    EXPECT_EQ(several, s.workers) << "every worker took part";
     EXPECT_EQ(delivered + lost, offered);
     EXPECT_EQ(on_wire + dropped(), offered);
     if (s.slow_wire) {
