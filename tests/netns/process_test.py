@@ -43,7 +43,7 @@ def without(*capabilities):
 BLIND = without("sys_ptrace", "perfmon", "sys_admin")
 
 
-class Process(unittest.TestCase):
+class Running(unittest.TestCase):
     def setUp(self):
         self.lab = labs.Lab("pr")
         self.addCleanup(self.lab.close)
@@ -59,22 +59,8 @@ class Process(unittest.TestCase):
         self.daemon = self.lab.daemon(self.namespace, "d", self.config)
         return Path("/proc") / str(self.daemon.process.pid)
 
-    def test_every_page_that_can_hold_a_key_is_locked(self):
-        proc = self.start()
-        maps, name = {}, None
-        for row in (proc / "smaps").read_text().splitlines():
-            if re.match(r"[0-9a-f]+-[0-9a-f]+ ", row):
-                name = row
-            elif row.startswith("VmFlags:"):
-                maps[name] = row.split()[1:]
-        # What the kernel itself maps (vvar, vdso) cannot be locked and holds nothing of ours.
-        written = {name: flags for name, flags in maps.items() if " rw" in name and "io" not in flags}
-        self.assertTrue(any("[heap]" in name for name in written))
-        self.assertTrue(any("[stack]" in name for name in written))
-        self.assertEqual([name for name, flags in written.items() if "lo" not in flags], [])
-        self.assertNotIn("memory may be swapped out", self.daemon.output())
-        self.assertEqual(re.search(r"VmSwap:\s+(\d+)", (proc / "status").read_text())[1], "0")
 
+class Process(Running):
     def threads(self, proc):
         """{name of the thread: [(its capabilities, whether it may gain some)]}"""
         found = {}
@@ -118,6 +104,24 @@ class Process(unittest.TestCase):
 
         labs.wait_until(lambda: reads(Path("/proc") / str(other.pid)), 5, "the test itself is not allowed to read")
         self.assertFalse(reads(proc))
+
+
+class Memory(Running):
+    def test_every_page_that_can_hold_a_key_is_locked(self):
+        proc = self.start()
+        maps, name = {}, None
+        for row in (proc / "smaps").read_text().splitlines():
+            if re.match(r"[0-9a-f]+-[0-9a-f]+ ", row):
+                name = row
+            elif row.startswith("VmFlags:"):
+                maps[name] = row.split()[1:]
+        # What the kernel itself maps (vvar, vdso) cannot be locked and holds nothing of ours.
+        written = {name: flags for name, flags in maps.items() if " rw" in name and "io" not in flags}
+        self.assertTrue(any("[heap]" in name for name in written))
+        self.assertTrue(any("[stack]" in name for name in written))
+        self.assertEqual([name for name, flags in written.items() if "lo" not in flags], [])
+        self.assertNotIn("memory may be swapped out", self.daemon.output())
+        self.assertEqual(re.search(r"VmSwap:\s+(\d+)", (proc / "status").read_text())[1], "0")
 
     def test_without_the_right_to_lock_it_says_so_and_runs(self):
         # Where we may, a limit that the process itself fits in: the addresses that EAL maps do not.
