@@ -997,6 +997,8 @@ void check_wire(const Document& document, const Line& line, Report& report) {
   const Port* inside = find(document.ports, line.inside.front());
   const Port* outside = find(document.ports, line.outside.front());
   if (inside == nullptr || outside == nullptr) return;
+  for (const Port* port : {inside, outside})
+    if (report.mistaken({"ports", port->name, "mtu"})) return;
   const int overhead = line.macsec ? line.macsec->overhead() : 0;
   if (outside->mtu < inside->mtu + overhead)
     report.add(Rule::mtu_overhead, {"ports", outside->name, "mtu"},

@@ -91,6 +91,11 @@ const Node* Report::at(const Path& path) const {
   return node;
 }
 
+bool Report::mistaken(const Path& path) const {
+  return std::any_of(mistakes_.begin(), mistakes_.end(),
+                     [place = to_string(path)](const Mistake& m) { return m.path == place; });
+}
+
 Position Report::position_of(const Path& path) const {
   const Node* node = &root_;
   Position position{1, 1};

@@ -41,6 +41,9 @@ class Report {
   bool given(const Path& path) const { return at(path) != nullptr; }
   const Node* at(const Path& path) const;  // nullptr: not given
 
+  // Whether a mistake was found in the very value at the path, so that a default stands in for it.
+  bool mistaken(const Path& path) const;
+
   const Node& root() const { return root_; }
   const std::string& file() const { return file_; }
 

@@ -94,7 +94,7 @@ const std::vector<RuleText>& all_rules() {
       {same_sak, "One SAK is never used by two SAs that could make the same nonce.",
        "Make a key for each SA."},
       {xpn_fields, "Salt and ssci are given for XPN suites and for those only.",
-       "Add or remove them."},
+       "Give both with an XPN suite, and neither with another."},
       {encoding_sa, "The encoding SA is one of the transmit SAs.", "Add the SA or name another."},
       {static_and_mka, "A SecY has either static SAs or MKA, and has one of them.",
        "Remove one, or add mka."},

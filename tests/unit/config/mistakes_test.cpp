@@ -639,6 +639,13 @@ TEST(MistakesAll, AreReportedAtOnceInOrder) {
       << listing(loaded);
 }
 
+// The default that stands in for a wrong value is not measured against others.
+TEST(MistakesAll, AValueThatCannotBeIsNotJudgedFurther) {
+  const Loaded loaded = load_text(replaced(kWire, "mtu: 1532", "mtu: 99999"), "test.yaml");
+  ASSERT_EQ(loaded.mistakes.size(), 1U) << listing(loaded);
+  EXPECT_EQ(loaded.mistakes[0].id, "SW-CFG-006");
+}
+
 TEST(MistakesText, ReadsLikeACompiler) {
   const Loaded loaded = load_text(replaced(kWire, "suite:", "suit:"), "site-a.yaml");
   ASSERT_EQ(loaded.mistakes.size(), 1U) << listing(loaded);
