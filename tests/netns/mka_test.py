@@ -262,6 +262,8 @@ class Mka(unittest.TestCase):
         self.assertFalse(self.lab.ping(count=2, check=False).returncode == 0)
         labs.run("ip", "-n", self.lab.boxes["a"], "link", "set", "sw-out", "up")
         self.up(timeout=15)
+        # The host's ARP may just be giving up what it asked while the link was down.
+        labs.wait_until(lambda: self.lab.ping(count=1, check=False).returncode == 0, 5, "ping")
         self.lab.ping()
 
     def test_09_niap_no_cak_is_shown_or_logged(self):
