@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import re
+import signal
 import sys
 import time
 from pathlib import Path
@@ -18,7 +19,7 @@ from pathlib import Path
 import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "netns"))
-from lab import ROOT, Lab, run, stop, wait_until  # noqa: E402
+from lab import ROOT, Lab, build_dir, run, stop, wait_until  # noqa: E402
 from open_macsec import Sa, open_capture  # noqa: E402
 
 FILE_SIZE = 48 * 1024 * 1024
@@ -205,9 +206,10 @@ def keep_running(lab, names, boxes):
     say("running; try in another terminal, as root")
     print(f"  ip netns exec {names['site-a']} ping {SITES['b']['host']}")
     print(f"  ip netns exec {names['box-b']} tcpdump -n -e -i sw-b-wan")
+    sealwire = os.path.relpath(build_dir() / "sealwire", ROOT)
     for box in boxes.values():
-        print(f"  build/release/sealwire --api {box.socket} top")
-        print(f"  vi {box.config}; build/release/sealwire --api {box.socket} reload")
+        print(f"  {sealwire} --api {box.socket} top")
+        print(f"  vi {box.config}; {sealwire} --api {box.socket} reload")
     print("Press Ctrl-C (or send SIGTERM) to take it all down.", flush=True)
     try:
         while all(box.process.poll() is None for box in boxes.values()):
@@ -216,19 +218,29 @@ def keep_running(lab, names, boxes):
         print()
 
 
+def interrupted(*_):
+    """SIGTERM is as Ctrl-C; what follows, the taking down, is not interrupted again."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--keep", action="store_true", help="leave it running, with a hint of what to type next")
     arguments = parser.parse_args()
     if os.geteuid() != 0:
         sys.exit("demo: needs root, for network namespaces: sudo ./dev demo")
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupted)
     begin = time.monotonic()
     verdict = Verdict()
     with Lab("sw") as lab:
         say("two sites, two sealwired gateways, stages [esp, macsec]")
         names = build_sites(lab)
-        headers = Capture(lab, names, "headers", "-s", "64")
-        sample = Capture(lab, names, "whole", "-c", SAMPLE_FRAMES)
+        if not arguments.keep:
+            headers = Capture(lab, names, "headers", "-s", "64")
+            sample = Capture(lab, names, "whole", "-c", SAMPLE_FRAMES)
         configs = {site: config_of(site, lab) for site in SITES}
         boxes = {f"site-{site}": lab.daemon(names[f"box-{site}"], f"site-{site}", text)
                  for site, text in configs.items()}
@@ -265,4 +277,7 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit("demo: interrupted, and taken down")
