@@ -22,13 +22,13 @@ def left(process):
 
 class Keep(unittest.TestCase):
     def start(self, *arguments):
-        """A demo, and what it says up to the line that matches."""
         demo = subprocess.Popen([HERE / "demo.py", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.addCleanup(demo.communicate)
         self.addCleanup(demo.terminate)
         return demo
 
     def said(self, demo, until):
+        """What it says up to the line with `until` in it."""
         lines = []
         for line in demo.stdout:
             lines.append(line.strip())

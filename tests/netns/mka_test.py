@@ -263,7 +263,7 @@ class Mka(unittest.TestCase):
         labs.run("ip", "-n", self.lab.boxes["a"], "link", "set", "sw-out", "up")
         self.up(timeout=15)
         # The host's ARP may just be giving up what it asked while the link was down.
-        labs.wait_until(lambda: self.lab.ping(count=1, check=False).returncode == 0, 5, "ping")
+        self.lab.wait_for_ping(5)
         self.lab.ping()
 
     def test_09_niap_no_cak_is_shown_or_logged(self):
@@ -303,7 +303,7 @@ class Rekeys(unittest.TestCase):
         with TwoSites() as lab:
             lab.daemons = {site: lab.daemon(lab.boxes[site], site, mka_config(site, extra=extra, suites=suites))
                            for site in "ab"}
-            labs.wait_until(lambda: lab.ping(count=1, check=False).returncode == 0, 15, "ping")
+            lab.wait_for_ping()
             with Traffic(lab, seconds, rate) as traffic:
                 results = traffic.results()
             kays = []
@@ -347,8 +347,7 @@ class Policies(unittest.TestCase):
             self.assertEqual({frame[12:14].hex() for frame in frames}, {"888e"})
             # What comes first once the peer is there is sealed.
             lab.daemons["b"] = lab.daemon(lab.boxes["b"], "b", mka_config("b"))
-            frames = lab.capture(0.3, lambda: labs.wait_until(
-                lambda: lab.ping(count=1, check=False).returncode == 0, 15, "ping"))
+            frames = lab.capture(0.3, lab.wait_for_ping)
             self.assertEqual({frame[12:14].hex() for frame in frames}, {"888e", "88e5"})
 
     def test_should_secure_passes_cleartext_until_the_peer_is_there(self):
@@ -369,7 +368,7 @@ class Policies(unittest.TestCase):
         with TwoSites() as lab:
             extra = 'eapol: {destination: "ff:ff:ff:ff:ff:ff", ethertype: 0x876f}'
             lab.daemons = {site: lab.daemon(lab.boxes[site], site, mka_config(site, extra=extra)) for site in "ab"}
-            labs.wait_until(lambda: lab.ping(count=1, check=False).returncode == 0, 15, "ping")
+            lab.wait_for_ping()
             frames = lab.capture(1, lambda: lab.ping(count=3))
             self.assertEqual({frame[12:14].hex() for frame in frames}, {"88e5", "876f"})
 
@@ -379,7 +378,7 @@ class Policies(unittest.TestCase):
             wrong = dict(CAKS, one=(CAKS["one"][0], "ee" * 16))
             lab.daemons = {site: lab.daemon(lab.boxes[site], site, mka_config(site, extra=fallback, caks=caks))
                            for site, caks in (("a", CAKS), ("b", wrong))}
-            labs.wait_until(lambda: lab.ping(count=1, check=False).returncode == 0, 15, "ping")
+            lab.wait_for_ping()
             self.assertEqual(lab.daemons["a"].show("mka")["kays"][0]["ckn_in_use"], CAKS["fallback"][0])
             self.assertIn("reason=bad-icv", lab.daemons["a"].output())
 

@@ -78,6 +78,9 @@ class TwoSites(labs.Lab):
         return self.enter(self.hosts["a"], "ping", "-c", count, "-i", interval, "-s", size, "-W", 2,
                           "10.9.0.2", check=check)
 
+    def wait_for_ping(self, timeout=15):
+        labs.wait_until(lambda: self.ping(count=1, check=False).returncode == 0, timeout, "ping")
+
     def write(self, site, text):
         config = self.daemons[site].config
         config.write_text(text.replace("{folder}", str(self.folder)))
