@@ -15,9 +15,11 @@ from lab import run  # noqa: E402
 
 
 def left(process):
-    """What a demo has made: its namespaces and its folder."""
+    """What a demo has made: its namespaces, its folder, and the daemons and captures that run there."""
     prefix = f"sw{process.pid % 100000}-"
-    return re.findall(rf"^{prefix}\S+", run("ip", "netns", "list").stdout, re.M) + glob.glob(f"/tmp/sealwire-{prefix}*")
+    return (re.findall(rf"^{prefix}\S+", run("ip", "netns", "list").stdout, re.M) +
+            glob.glob(f"/tmp/sealwire-{prefix}*") +
+            run("pgrep", "-f", f"/sealwire-{prefix}", check=False).stdout.split())
 
 
 class Keep(unittest.TestCase):
@@ -43,7 +45,7 @@ class Keep(unittest.TestCase):
         self.assertIn(" 0% packet loss", run(*ping.split(), "-c", "5", "-i", "0.1").stdout)
         reload = next(line for line in hints if line.endswith(" reload")).split("; ")[1]
         self.assertIn("nothing", run(*reload.split(), cwd=HERE.parents[1]).stdout)
-        self.assertEqual(len(left(demo)), 5)
+        self.assertEqual(len(left(demo)), 7)
         demo.send_signal(signal.SIGTERM)
         demo.send_signal(signal.SIGTERM)
         self.assertEqual(demo.wait(30), 0)
