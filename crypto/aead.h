@@ -78,7 +78,7 @@ inline constexpr std::uint32_t kMaxOpOctets = 65'000;
 /// `tag` is icv_length octets: written by seal, read by open. aad_length + length may be at most
 /// kMaxOpOctets.
 struct AeadOp {
-  const AeadKey* key = nullptr;
+  const AeadKey* key = nullptr;  ///< afterwards whatever the engine has left there
   std::uint8_t* data = nullptr;
   std::uint8_t* aad = nullptr;
   std::uint8_t* tag = nullptr;
@@ -171,10 +171,14 @@ class EngineFactory {
 inline bool well_formed(const AeadOp& op, const void* family) noexcept {
   if (op.key == nullptr || op.key->family() != family || op.tag == nullptr) return false;
   if (op.length > kMaxOpOctets || op.aad_length > kMaxOpOctets - op.length) return false;
-  if ((op.length != 0 && op.data == nullptr) || (op.aad_length != 0 && op.aad == nullptr)) {
-    return false;
+  if (op.data == nullptr || op.aad == nullptr) [[unlikely]] {
+    if ((op.length != 0 && op.data == nullptr) || (op.aad_length != 0 && op.aad == nullptr))
+      return false;
   }
-  switch (op.key->info().cipher) {
+  const Cipher cipher = op.key->info().cipher;
+  if (cipher == Cipher::aes_gcm) [[likely]]
+    return true;
+  switch (cipher) {
     case Cipher::aes_gcm:
     case Cipher::chacha20_poly1305:
       return true;

@@ -109,12 +109,12 @@ class ReplayWindow {
   /// if the two differ: the high word was part of the ICV.
   std::optional<SeqNo> infer(std::uint32_t low) const noexcept { return infer(low, top().value()); }
 
-  /// Cheap rejection before any crypto; const, any core, never wrong about a number that accept()
-  /// would take.
-  bool certainly_too_old(std::uint32_t low) const noexcept {
+  /// The same, and cheap rejection before any crypto: nothing if the number is left of the window
+  /// for good. Any core, never wrong about a number that accept() would take.
+  std::optional<SeqNo> plausible(std::uint32_t low) const noexcept {
     const std::uint64_t top = top_.load(std::memory_order_relaxed);
     const std::optional<SeqNo> sequence = infer(low, top);
-    return !sequence || left_of_window(sequence->value(), top);
+    return sequence && !left_of_window(sequence->value(), top) ? sequence : std::nullopt;
   }
 
   /// Starts fetching what accept() will need for the numbers after top(). Any core.

@@ -91,10 +91,6 @@ enum class BurstStep : std::uint8_t {
   crypted,  // waits for its send turn
 };
 
-// Octets that a stage keeps for a packet between its build and its finish (an AAD, saved outer
-// header octets).
-inline constexpr std::size_t kScratchOctets = 64;
-
 // packets[0..count) keep their places from RX to the sweep before TX: a packet dropped on the way
 // only gets its reason, every step skips it, and the settles still count it. So an index is the
 // same packet throughout.
@@ -111,7 +107,6 @@ struct Burst {
   forward::HopCache* hops = nullptr;  // the same
   std::array<Packet, kBurstPackets> packets;
   crypto::AeadBatch batch;
-  alignas(64) std::array<std::array<std::uint8_t, kScratchOctets>, kBurstPackets> scratch;
 
   std::span<Packet> all() { return {packets.data(), count}; }
 

@@ -49,7 +49,7 @@ class alignas(64) AutoKey final : public AeadKey {
   std::shared_ptr<const Core> core_;
 };
 
-class AutoEngine final : public SyncEngine {
+class AutoEngine final : public Engine {
  public:
   AutoEngine(std::shared_ptr<const Core> core, std::vector<std::unique_ptr<Engine>> engines)
       : core_(std::move(core)), engines_(std::move(engines)) {
@@ -88,28 +88,28 @@ class AutoEngine final : public SyncEngine {
     return made;
   }
 
-  void run(std::span<AeadOp* const> ops, Direction direction) noexcept override {
-    const AeadKey* keys[AeadBatch::kCapacity];
+  void submit(AeadBatch& batch) noexcept override {
     std::array<std::size_t, kMaxCandidates> counts{};
-    for (std::size_t i = 0; i < ops.size(); ++i) {
-      AeadOp& op = *ops[i];
-      keys[i] = op.key;
+    for (std::size_t i = 0; i < batch.count; ++i) {
+      AeadOp& op = batch.ops[i];
       if (op.key == nullptr || op.key->family() != core_.get()) {
         op.status = OpStatus::error;
         continue;
       }
       const auto* key = static_cast<const AutoKey*>(op.key);
       // Lengths that cannot be are the candidate's to refuse.
-      const std::uint8_t candidate = key->candidate(direction, op.length + op.aad_length);
+      const std::uint8_t candidate = key->candidate(batch.direction, op.length + op.aad_length);
       op.key = key->of(candidate).get();
       __builtin_prefetch(op.key);
       lists_[candidate][counts[candidate]++] = &op;
     }
     for (std::size_t i = 0; i < engines_.size(); ++i) {
-      if (counts[i] != 0) sync_[i]->run({lists_[i].data(), counts[i]}, direction);
+      if (counts[i] != 0) sync_[i]->run({lists_[i].data(), counts[i]}, batch.direction);
     }
-    for (std::size_t i = 0; i < ops.size(); ++i) ops[i]->key = keys[i];
+    batch.pending = 0;
   }
+
+  bool poll(AeadBatch& batch) noexcept override { return batch.pending == 0; }
 
  private:
   std::shared_ptr<const Core> core_;

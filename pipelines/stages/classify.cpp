@@ -16,20 +16,19 @@ namespace {
 
 using forward::kEthernetLength;
 
-// For the few packets of which the second pass asks more than their length and family.
-wire::IpPacket parse_again(const Packet& packet, const std::uint8_t* ip) {
-  wire::IpPacket received;
-  wire::parse_ip({ip, packet.mbuf->data_len - std::size_t{kEthernetLength}}, received);
-  return received;
-}
-
 // Where a packet leaves.
 struct Exit {
-  std::uint64_t link;
+  wire::EthernetWords layer2;
   std::uint16_t port;
   std::uint16_t largest;  // IP packet that fits, before ESP
-  bool v6;                // what leaves is IPv6
 };
+
+Exit exit_by(const LinePort& port, std::uint64_t link, std::uint16_t number, std::uint16_t largest,
+             bool v6) {
+  std::uint8_t layer2[kEthernetLength];
+  forward::write_layer2(layer2, link, port.mac, v6);
+  return {wire::EthernetWords(layer2), number, largest};
+}
 
 void too_big(Packet& packet, std::uint16_t mtu, DropReason reason) {
   PuntMark mark = forward::mark_of(packet, PuntReason::too_big, false);
@@ -55,27 +54,24 @@ struct LastSa {
 };
 
 // False: `packet` is dropped or waits, and `last` is as it was.
-[[gnu::noinline]] bool find_exit(const Gateway& gateway, const OutboundSa& sa, Packet& packet,
+[[gnu::noinline]] bool find_exit(const LineSnapshot& line, const OutboundSa& sa, Packet& packet,
                                  LastSa& last) {
-  Exit exit{};
+  const Gateway& gateway = *line.gateway;
+  forward::Hop hop;
   // The SA's own next hop, by the control thread; else by the routes.
   const Adjacency* const known = sa.adjacency.load(std::memory_order_acquire);
-  if (known != nullptr && known->port < gateway.outside.size()) {
-    exit.link = known->link.load(std::memory_order_acquire);
-    exit.port = known->port;
-  }
-  if (exit.link == 0) {
-    const forward::NextHop hop = forward::next_hop(gateway, Side::outside, sa.destination);
-    if (hop.link == 0) return no_link(packet, hop);
-    exit.link = hop.link;
-    exit.port = hop.port;
+  if (known != nullptr && known->port < gateway.outside.size())
+    hop = {known->link.load(std::memory_order_acquire), known->port, true};
+  if (hop.link == 0) {
+    const forward::NextHop found = forward::next_hop(gateway, Side::outside, sa.destination);
+    if (found.link == 0) return no_link(packet, found);
+    hop = found;
   }
   __builtin_prefetch(sa.key);
-  const std::uint16_t outer = gateway.outside[exit.port].ip_mtu;
+  const std::uint16_t outer = gateway.outside[hop.port].ip_mtu;
   const std::uint16_t path = sa.path_mtu.load(std::memory_order_relaxed);
-  exit.largest = sa.largest_inner(path == 0 ? outer : std::min(path, outer));
-  exit.v6 = sa.outer_v6;
-  last = {&sa, exit};
+  const std::uint16_t largest = sa.largest_inner(path == 0 ? outer : std::min(path, outer));
+  last = {&sa, exit_by(line.outside[hop.port], hop.link, hop.port, largest, sa.outer_v6)};
   return true;
 }
 
@@ -90,24 +86,21 @@ struct LastSa {
   return true;
 }
 
-[[gnu::noinline]] bool bypass(const Burst& burst, Packet& packet, const std::uint8_t* ip,
-                              Exit& exit) {
+[[gnu::noinline]] bool bypass(const Burst& burst, Packet& packet, Exit& exit) {
   const Gateway& gateway = *burst.line->gateway;
-  const wire::IpPacket received = parse_again(packet, ip);
-  PacketKey key;
-  packet_key(ip, received, key);
+  const PacketKey key = forward::received_again(packet).key;
   const forward::Hop hop = burst.hops->find(gateway, Side::outside, key);
   if (hop.link == 0)
     return no_link(packet, forward::next_hop(gateway, Side::outside, destination_of(key)));
   packet.flags |= kPacketSkipEsp;
-  exit = {hop.link, hop.port, gateway.outside[hop.port].ip_mtu, key.v6()};
+  exit = exit_by(burst.line->outside[hop.port], hop.link, hop.port,
+                 gateway.outside[hop.port].ip_mtu, key.v6());
   return true;
 }
 
 // The further fragments take places at the burst's end; fit() has seen that there are enough.
-[[gnu::noinline]] void fragment(Burst& burst, Packet& packet, std::uint8_t* ip, std::uint16_t mtu,
-                                std::size_t more) {
-  const wire::IpPacket received = parse_again(packet, ip);
+[[gnu::noinline]] void fragment(Burst& burst, Packet& packet, std::uint16_t mtu, std::size_t more) {
+  const wire::IpPacket received = forward::received_again(packet).packet;
   std::array<rte_mbuf*, kBurstPackets> pieces;
   if (!fragment_ipv4(packet.mbuf, kEthernetLength, received, mtu, burst.direction->pool,
                      {pieces.data(), more}))
@@ -131,16 +124,17 @@ struct LastSa {
 
 // The first pass: what the packet is and which policy it falls under. True: it goes on, to
 // esp_out's tunnel or without one.
-[[gnu::always_inline]] inline bool look_up(const Burst& burst, Packet& packet, bool wide,
-                                           forward::Received& r) {
+template <wire::Form F>
+[[gnu::always_inline]] inline bool look_up(const Burst& burst, Packet& packet, bool wide) {
   const LineSnapshot& line = *burst.line;
-  if (!forward::receive(packet, line.inside[packet.in_port], false, r)) return false;
+  forward::Received r;
+  if (!forward::receive<F>(packet, false, r)) return false;
   if (line.gateway->is_own(r.key)) {
     forward::punt(packet, forward::mark_of(packet, PuntReason::own, false), DropReason::punted);
     return false;
   }
   const PolicyVerdict verdict =
-      wide ? line.spd->outbound(r.key) : burst.flows->outbound(*line.spd, r.key);
+      wide ? line.spd->outbound(PacketKey(r.key)) : burst.flows->outbound(*line.spd, r.key);
   if (verdict.action == PolicyAction::discard) {
     drop(packet, DropReason::policy_discard);
     return false;
@@ -153,11 +147,16 @@ struct LastSa {
   return verdict.action == PolicyAction::bypass || find_sa(packet, verdict.slot(burst.worker));
 }
 
+[[gnu::noinline]] bool look_up_other(const Burst& burst, Packet& packet, wire::Form form,
+                                     bool wide) {
+  return form == wire::Form::ipv4 ? look_up<wire::Form::ipv4>(burst, packet, wide)
+                                  : look_up<wire::Form::ipv6>(burst, packet, wide);
+}
+
 // A packet that does not fit there: punted, or cut into pieces of which it becomes the first.
 // False: it does not go on.
-[[gnu::cold]] bool fit(Burst& burst, Packet& packet, std::uint8_t* ip, std::uint16_t largest,
-                       std::size_t& more) {
-  const wire::IpPacket received = parse_again(packet, ip);
+[[gnu::cold]] bool fit(Burst& burst, Packet& packet, std::uint16_t largest, std::size_t& more) {
+  const wire::IpPacket received = forward::received_again(packet).packet;
   const std::uint16_t pieces =
       received.v6 || received.dont_fragment ? std::uint16_t{0} : fragment_count(received, largest);
   // More than the burst holds: as it came to the control thread, which cuts it at leisure and
@@ -172,28 +171,26 @@ struct LastSa {
 
 // The second: where it goes, and whether it fits there.
 [[gnu::always_inline]] inline void send(Burst& burst, Packet& packet, LastSa& last) {
-  const LineSnapshot& line = *burst.line;
   auto* const ip = rte_pktmbuf_mtod(packet.mbuf, std::uint8_t*) + kEthernetLength;
   Exit bypassing;
   const bool protecting = packet.esp_out != nullptr;
   if (!protecting) {
-    if (!bypass(burst, packet, ip, bypassing)) return;
-  } else if (packet.esp_out != last.sa &&
-             !find_exit(*line.gateway, *packet.esp_out, packet, last)) {
+    if (!bypass(burst, packet, bypassing)) return;
+  } else if (packet.esp_out != last.sa && !find_exit(*burst.line, *packet.esp_out, packet, last)) {
     return;
   }
   const Exit& exit = protecting ? last.exit : bypassing;
   std::size_t more = 0;  // fragments
   if (packet.mbuf->data_len > exit.largest + kEthernetLength &&
-      !fit(burst, packet, ip, exit.largest, more))
+      !fit(burst, packet, exit.largest, more))
     return;
   const bool v6 = ip[0] >> 4 == 6;
   wire::decrement_ttl(ip, v6);
-  forward::write_layer2(ip - kEthernetLength, exit.link, line.outside[exit.port].mac, exit.v6);
+  exit.layer2.store(ip - kEthernetLength);
   packet.port = static_cast<std::uint8_t>(exit.port);
   packet.to_inside = 0;
   if (v6) packet.flags |= kPacketIpv6;
-  if (more != 0) fragment(burst, packet, ip, exit.largest, more);
+  if (more != 0) fragment(burst, packet, exit.largest, more);
 }
 
 }  // namespace
@@ -210,8 +207,12 @@ void classify(Burst& burst) {
     Packet& packet = burst.packets[i];
     if (packet.drop != DropReason::none || (packet.flags & kPacketSkipEsp) != 0) continue;
     packet.esp_out = nullptr;
-    forward::Received r;
-    if (!look_up(burst, packet, wide, r)) continue;
+    wire::Form form;
+    if (!forward::admit(packet, burst.line->inside[packet.in_port], false, form)) continue;
+    const bool goes = form == wire::Form::plain_ipv4
+                          ? look_up<wire::Form::plain_ipv4>(burst, packet, wide)
+                          : look_up_other(burst, packet, form, wide);
+    if (!goes) continue;
     going[count++] = static_cast<std::uint8_t>(i);
     if (packet.esp_out != before) {
       before = packet.esp_out;

@@ -2,6 +2,7 @@
 
 #include <rte_mbuf.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "crypto/nonce.h"
@@ -19,6 +20,9 @@ namespace {
 
 constexpr std::uint16_t kEthernetLength = 14;
 
+// GMAC's AAD with ESN begins one word before the ESP header, over what ends the outer header.
+bool aad_moves_header(const OutboundSa& sa) { return sa.esn && sa.transform == EspTransform::gmac; }
+
 bool ours(const Packet& packet) {
   return packet.esp_out != nullptr && packet.drop == DropReason::none;
 }
@@ -29,8 +33,12 @@ void rearm(OutboundSa& sa, SaEventKind kind) {
   sa.runtime.raised = static_cast<std::uint8_t>(sa.runtime.raised & ~esp::event_bit(kind));
 }
 
-void take_number(Packet& packet) {
-  OutboundSa& sa = *packet.esp_out;
+std::uint32_t inner_octets(const Packet& packet) {
+  return packet.mbuf->data_len - std::uint32_t{kEthernetLength};
+}
+
+// Takes one number of an SA of which everything has to be asked.
+[[gnu::noinline]] void take_number(OutboundSa& sa, Packet& packet) {
   OutboundRuntime& runtime = sa.runtime;
   const std::uint64_t number = runtime.next_sn.load(std::memory_order_relaxed);
   if (number >= sa.sn_limit.load(std::memory_order_acquire)) {
@@ -39,7 +47,7 @@ void take_number(Packet& packet) {
     return drop(packet, DropReason::esp_sn_exhausted);
   }
   rearm(sa, SaEventKind::sn_exhausted);
-  const std::uint32_t octets = packet.mbuf->data_len - kEthernetLength;
+  const std::uint32_t octets = inner_octets(packet);
   if (!esp::within_lifetime(sa, runtime.spent, octets)) {
     runtime.spent = true;
     runtime.lifetime_drops.add(1);
@@ -56,118 +64,144 @@ void take_number(Packet& packet) {
   runtime.octets.add(octets);
 }
 
-// Geometry of one sealed packet, all in octets.
-struct Layout {
-  std::uint32_t inner;  // IP packet
-  std::uint32_t padding;
-  std::uint32_t sealed;  // inner, padding, trailer
-  std::uint32_t esp;     // ESP header to ICV
-  std::uint32_t front;   // what is pushed in front of the inner packet
-  std::uint32_t tail;    // what is appended to it
+// Packets in a row of one SA take their numbers without asking more than once, up to where
+// something is due.
+class Run {
+ public:
+  void take(Packet& packet) {
+    if (packet.esp_out != sa_) begin(*packet.esp_out);
+    if (next_ >= quiet_until_) [[unlikely]] {
+      end();
+      take_number(*sa_, packet);
+      return begin(*sa_);
+    }
+    packet.sn = next_++;
+    ++packets_;
+    octets_ += inner_octets(packet);
+  }
+  void end() {
+    if (packets_ == 0) return;
+    sa_->runtime.next_sn.store(next_, std::memory_order_relaxed);
+    sa_->runtime.packets.add(packets_);
+    sa_->runtime.octets.add(octets_);
+    packets_ = octets_ = 0;
+  }
+
+ private:
+  void begin(OutboundSa& sa) {
+    end();
+    sa_ = &sa;
+    next_ = sa.runtime.next_sn.load(std::memory_order_relaxed);
+    quiet_until_ = std::min(sa.sn_limit.load(std::memory_order_acquire),
+                            sa.sn_low_water.load(std::memory_order_relaxed));
+    if (sa.limited || sa.runtime.raised != 0) quiet_until_ = 0;
+  }
+
+  OutboundSa* sa_ = nullptr;
+  std::uint64_t next_ = 0, quiet_until_ = 0;
+  std::uint64_t packets_ = 0, octets_ = 0;
 };
 
-Layout layout_of(const OutboundSa& sa, std::uint32_t inner) {
-  Layout l;
-  l.inner = inner;
-  l.padding = (0U - (inner + 2U)) & sa.pad_mask;
-  l.sealed = inner + l.padding + 2U;
-  l.esp = 8U + sa.iv_length + l.sealed + sa.icv_length;
-  l.front = sa.header_length + 8U + sa.iv_length;
-  l.tail = l.padding + 2U + sa.icv_length;
-  return l;
+bool has_room(const rte_mbuf* m, std::uint32_t head, std::uint32_t tail) {
+  return rte_pktmbuf_headroom(m) >= head && rte_pktmbuf_tailroom(m) >= tail;
 }
 
-// Makes room at both ends; moves the frame toward the front if only the tail lacks some.
-bool make_room(rte_mbuf* m, const Layout& l) {
-  std::uint32_t headroom = rte_pktmbuf_headroom(m);
-  std::uint32_t tailroom = rte_pktmbuf_tailroom(m);
-  if (headroom < l.front) return false;
-  if (tailroom >= l.tail) return true;
-  std::uint32_t shift = l.tail - tailroom;
-  if (headroom < l.front + shift) return false;
+// Moves the frame toward the front if only the tail lacks room.
+[[gnu::cold]] bool make_room(rte_mbuf* m, std::uint32_t head, std::uint32_t tail) {
+  const std::uint32_t tailroom = rte_pktmbuf_tailroom(m);
+  if (tailroom >= tail) return false;
+  const std::uint32_t shift = tail - tailroom;
+  if (rte_pktmbuf_headroom(m) < head + shift) return false;
   auto* data = rte_pktmbuf_mtod(m, std::uint8_t*);
   std::memmove(data - shift, data, m->data_len);
   m->data_off = static_cast<std::uint16_t>(m->data_off - shift);
   return true;
 }
 
-// `inner_df`, `inner_tos` of the inner packet; `ip` is where the outer header goes.
-void write_outer(std::uint8_t* ip, const OutboundSa& sa, const Layout& l, const std::uint8_t* inner,
-                 std::uint64_t sn) {
-  const bool inner_v6 = inner[0] >> 4 == 6;
+// The outer header at `ip`, in whole words: what was written is not read again while it is under
+// way. `esp`: octets from the ESP header to the ICV.
+[[gnu::always_inline]] inline void write_outer(std::uint8_t* ip, const OutboundSa& sa,
+                                               std::uint32_t esp, const std::uint8_t* inner,
+                                               bool inner_v6, std::uint64_t sn) {
   const auto inner_tos =
       inner_v6 ? static_cast<std::uint8_t>(wire::load_be<std::uint16_t>(inner) >> 4) : inner[1];
-  const bool inner_df = !inner_v6 && (inner[6] & 0x40U) != 0;
-  const std::uint8_t tos = tunnel::outer_tos(sa, inner_tos);
-  const auto payload = static_cast<std::uint16_t>(l.esp + (sa.udp ? 8U : 0U));
-  // Lengths known to the compiler; what was written is not read again while it is under way.
+  const std::uint64_t tos = tunnel::outer_tos(sa, inner_tos);
+  const bool udp = sa.udp;
+  const std::uint64_t payload = esp + (udp ? 8U : 0U);
   if (sa.outer_v6) {
     std::memcpy(ip, sa.header.data(), 40);
-    wire::store_be(ip, static_cast<std::uint16_t>(0x6000U | static_cast<unsigned>(tos) << 4U));
-    wire::store_be(ip + 4, payload);
+    wire::store_be(ip, static_cast<std::uint16_t>(0x6000U | tos << 4U));
+    wire::store_be(ip + 4, static_cast<std::uint16_t>(payload));
   } else {
-    std::memcpy(ip, sa.header.data(), 20);
-    const bool df = tunnel::outer_df(sa.df, inner_v6, inner_df);
-    const auto length = wire::swap_to_big(static_cast<std::uint16_t>(payload + 20U));
-    const auto identification = wire::swap_to_big(static_cast<std::uint16_t>(sn));
-    const auto flags = wire::swap_to_big(static_cast<std::uint16_t>(df ? 0x4000U : 0U));
-    // The template's version octet is in checksum_base already; the first word adds only TOS.
-    const std::uint32_t sum = std::uint32_t{sa.checksum_base} +
-                              wire::swap_to_big(std::uint16_t{tos}) + length + identification +
-                              flags;
-    const std::uint16_t checksum = wire::checksum_of(sum);
-    ip[1] = tos;
-    std::memcpy(ip + 2, &length, 2);
-    std::memcpy(ip + 4, &identification, 2);
-    std::memcpy(ip + 6, &flags, 2);
+    const std::uint16_t inner_flags =
+        inner_v6 ? wire::kIpv4DontFragment : wire::load_be<std::uint16_t>(inner + 6);
+    // Version, TOS, length; identification, flags.
+    const std::uint64_t first =
+        wire::swap_to_big(std::uint64_t{0x45} << 56 | tos << 48 | (payload + 20) << 32 |
+                          (sn & 0xffffU) << 16 | tunnel::outer_df(sa, inner_flags));
+    const auto checksum =
+        static_cast<std::uint16_t>(~wire::fold_words(wire::add_words(first, sa.checksum_base)));
+    std::memcpy(ip, &first, 8);
+    std::memcpy(ip + 8, sa.header.data() + 8, 12);
     std::memcpy(ip + 10, &checksum, 2);
   }
-  if (sa.udp) {
-    std::uint8_t* const udp = ip + sa.header_length - 8;
-    std::memcpy(udp, sa.header.data() + sa.header_length - 8, 8);
-    wire::store_be(udp + 4, static_cast<std::uint16_t>(l.esp + 8U));
+  if (udp) {
+    std::uint8_t* const header = ip + sa.header_length - 8;
+    std::memcpy(header, sa.header.data() + sa.header_length - 8, 8);
+    wire::store_be(header + 4, static_cast<std::uint16_t>(esp + 8U));
   }
 }
 
+// The outer packet fits 16 bits: classify has seen that it fits the port.
 void encapsulate(Burst& burst, Packet& packet) {
   const OutboundSa& sa = *packet.esp_out;
-  rte_mbuf* m = packet.mbuf;
-  const Layout l = layout_of(sa, m->data_len - kEthernetLength);
-  if (l.esp + sa.header_length > 0xffffU || !make_room(m, l))
+  rte_mbuf* const m = packet.mbuf;
+  const std::uint64_t sn = packet.sn;
+  const bool inner_v6 = (packet.flags & kPacketIpv6) != 0;
+  const std::uint32_t length = inner_octets(packet);
+  const std::uint32_t padding = (0U - (length + 2U)) & sa.pad_mask;
+  const std::uint32_t sealed = length + padding + 2U;
+  const std::uint32_t icv = sa.icv_length, front = sa.front;
+  const std::uint32_t tail = padding + 2U + icv;
+  if (!has_room(m, sa.headroom, tail) && !make_room(m, sa.headroom, tail)) [[unlikely]]
     return drop(packet, DropReason::no_headroom);
-  auto* old_l2 = rte_pktmbuf_mtod(m, std::uint8_t*);
-  const std::uint8_t* inner = old_l2 + kEthernetLength;
-  const wire::EthernetWords layer2(old_l2);
-  std::uint8_t* ip = old_l2 + kEthernetLength - l.front;
-  std::uint8_t* header = ip + sa.header_length;
-  write_outer(ip, sa, l, inner, packet.sn);
-  layer2.store(ip - kEthernetLength);
+  auto* const old_l2 = rte_pktmbuf_mtod(m, std::uint8_t*);
+  const std::uint8_t* const inner = old_l2 + kEthernetLength;
+  std::uint8_t* const l2 = old_l2 - front;
+  std::uint8_t* const ip = l2 + kEthernetLength;
+  const std::uint32_t outer = sa.header_length;
+  std::uint8_t* const header = ip + outer;
+  m->data_off = static_cast<std::uint16_t>(m->data_off - front);
+  m->pkt_len = kEthernetLength + length + front + tail;
+  m->data_len = static_cast<std::uint16_t>(m->pkt_len);
+  packet.l3_length = static_cast<std::uint16_t>(outer);
+  wire::EthernetWords(old_l2).store(l2);
+  write_outer(ip, sa, length + front + tail - outer, inner, inner_v6, sn);
+  std::uint8_t* const trailer = old_l2 + kEthernetLength + length;
+  wire::write_padding(trailer, padding);
+  trailer[padding] = static_cast<std::uint8_t>(padding);
+  trailer[padding + 1] = inner_v6 ? wire::kProtocolIpv6 : wire::kProtocolIpv4;
   std::memcpy(header, &sa.spi_be, 4);
-  wire::store_be(header + 4, static_cast<std::uint32_t>(packet.sn));
-  std::uint8_t* trailer = header + 8 + sa.iv_length + l.inner;
-  wire::write_padding(trailer, l.padding);
-  trailer[l.padding] = static_cast<std::uint8_t>(l.padding);
-  trailer[l.padding + 1] = inner[0] >> 4 == 6 ? wire::kProtocolIpv6 : wire::kProtocolIpv4;
-  m->data_off = static_cast<std::uint16_t>(m->data_off - l.front);
-  m->data_len = static_cast<std::uint16_t>(m->data_len + l.front + l.tail);
-  m->pkt_len = m->data_len;
-  packet.l3_length = sa.header_length;
+  wire::store_be(header + 4, static_cast<std::uint32_t>(sn));
+  const EspTransform transform = sa.transform;
+  if (esp::is_aead(transform)) crypto::nonce::esp_iv(crypto::SeqNo(sn), header + 8);
+  std::uint8_t* const aad = aad_moves_header(sa) ? header - 4 : l2 - kEsnAadLength;
   packet.op = static_cast<std::uint8_t>(burst.batch.count);
   crypto::AeadOp& op = burst.batch.add();
-  const crypto::SeqNo sn(packet.sn);
-  if (esp::is_aead(sa.transform)) crypto::nonce::esp_iv(sn, header + 8);
-  esp::fill_op(op, sa, header, l.sealed, packet.sn);
-  if (sa.transform == EspTransform::cbc_hmac) {
+  esp::fill_op(op, sa, header, sealed, sn, aad);
+  if (transform == EspTransform::cbc_hmac) {
     const crypto::Spi spi(wire::load_be<std::uint32_t>(&sa.spi_be));
-    crypto::nonce::cbc_counter_block(spi, sn, op.iv);
+    crypto::nonce::cbc_counter_block(spi, crypto::SeqNo(sn), op.iv);
   }
 }
 
 }  // namespace
 
 void order(Burst& burst) {
+  Run run;
   for (Packet& packet : burst.all())
-    if (ours(packet)) take_number(packet);
+    if (ours(packet)) run.take(packet);
+  run.end();
 }
 
 void build(Burst& burst) {
@@ -188,10 +222,12 @@ void finish(Burst& burst) {
       continue;
     }
     const OutboundSa& sa = *packet.esp_out;
+    if (!sa.udp && !aad_moves_header(sa)) [[likely]]
+      continue;
     std::uint8_t* ip = rte_pktmbuf_mtod(packet.mbuf, std::uint8_t*) + kEthernetLength;
     std::uint8_t* header = ip + sa.header_length;
-    const std::uint32_t length = packet.mbuf->data_len - kEthernetLength - sa.header_length;
-    if (sa.esn && esp::is_aead(sa.transform)) {
+    const std::uint32_t length = inner_octets(packet) - sa.header_length;
+    if (aad_moves_header(sa)) {
       std::memcpy(header, &sa.spi_be, 4);
       std::memcpy(header - 4, sa.header.data() + sa.header_length - 4, 4);
       if (sa.udp) wire::store_be(header - 4, static_cast<std::uint16_t>(length + 8U));

@@ -78,7 +78,7 @@ PuntMark mark_of(const Packet& packet, PuntReason reason) {
 }
 
 // A packet that came in clear and is not for a port of the outside: RFC 4301 §5.2, 3b and 5.
-void apply_policy(Burst& burst, Packet& packet, forward::Received r) {
+void apply_policy(const Burst& burst, Packet& packet, const forward::Received& r) {
   const PolicyVerdict& verdict = burst.flows->inbound(*burst.line->spd, r.key);
   if (verdict.action == PolicyAction::protect) return drop(packet, DropReason::esp_clear_inbound);
   if (verdict.action == PolicyAction::discard) return drop(packet, DropReason::policy_discard);
@@ -93,29 +93,17 @@ struct EspView {
   bool udp, v6;
 };
 
-// A burst's ESP packets between the passes of build.
+// A burst's ESP packets between the passes of build: those whose SA has to be fetched first.
 struct Found {
   std::array<EspView, kBurstPackets> views;
   std::array<std::uint8_t, kBurstPackets> packets;
   std::size_t count = 0;
   std::uint32_t last_spi = 0;  // most packets of a burst share their SA
   InboundSa* last = nullptr;
+  InboundSa* at_hand = nullptr;  // the first packet's
+  // The last destination that was one of ours, as PacketKey has it; none yet: no such family.
+  std::uint64_t own[2] = {}, own_family = ~0ULL;
 };
-
-[[gnu::always_inline]] inline void find_sa(const Burst& burst, Packet& packet, const EspView& view,
-                                           Found& found) {
-  if (view.length < 8) return drop(packet, DropReason::esp_malformed);
-  const auto spi = wire::load_be<std::uint32_t>(view.esp);
-  if (spi != found.last_spi) {
-    found.last_spi = spi;
-    found.last = burst.line->sad->candidate(spi);
-    if (found.last != nullptr) found.last->prefetch();
-  }
-  if (found.last == nullptr) return drop(packet, DropReason::esp_unknown_spi);
-  packet.esp_in = found.last;
-  found.views[found.count] = view;
-  found.packets[found.count++] = static_cast<std::uint8_t>(&packet - burst.packets.data());
-}
 
 // A hint: nothing of the packets is checked yet.
 [[gnu::noinline]] void prefetch_sas(Burst& burst) {
@@ -153,21 +141,39 @@ bool is_for(const InboundSa& sa, const EspView& view) {
     return drop(packet, DropReason::esp_malformed);
   if (sa->spent.load(std::memory_order_relaxed))
     return drop(packet, DropReason::esp_lifetime_expired);
-  auto low = wire::load_be<std::uint32_t>(view.esp + 4);
-  auto sn = sa->window.infer(low);
-  if (!sn || sa->window.certainly_too_old(low)) return drop(packet, DropReason::esp_replay);
+  const auto sn = sa->window.plausible(wire::load_be<std::uint32_t>(view.esp + 4));
+  if (!sn) return drop(packet, DropReason::esp_replay);
   packet.sn = sn->value();
-  packet.l3_length = static_cast<std::uint16_t>(view.esp - view.ip);
-  packet.mbuf->data_len = static_cast<std::uint16_t>(view.esp + view.length -
-                                                     rte_pktmbuf_mtod(packet.mbuf, std::uint8_t*));
-  packet.mbuf->pkt_len = packet.mbuf->data_len;
+  const auto outer = static_cast<std::uint32_t>(view.esp - view.ip);
+  packet.l3_length = static_cast<std::uint16_t>(outer);
+  rte_mbuf* const m = packet.mbuf;
+  m->pkt_len = packet.l2_length + outer + view.length;
+  m->data_len = static_cast<std::uint16_t>(m->pkt_len);
   packet.op = static_cast<std::uint8_t>(burst.batch.count);
-  esp::fill_op(burst.batch.add(), *sa, view.esp, view.length - around, packet.sn);
+  // The outer header has served: the AAD may stand where it ends.
+  esp::fill_op(burst.batch.add(), *sa, view.esp, view.length - around, sn->value(), view.esp - 4);
+}
+
+// The first packet's SA is not waited for together with others', so its packets are done at once.
+[[gnu::always_inline]] inline void find_sa(Burst& burst, Packet& packet, const EspView& view,
+                                           Found& found) {
+  if (view.length < 8) return drop(packet, DropReason::esp_malformed);
+  const auto spi = wire::load_be<std::uint32_t>(view.esp);
+  if (spi != found.last_spi) {
+    found.last_spi = spi;
+    found.last = burst.line->sad->candidate(spi);
+    if (found.last != nullptr) found.last->prefetch();
+    if (found.at_hand == nullptr) found.at_hand = found.last;
+  }
+  if (found.last == nullptr) return drop(packet, DropReason::esp_unknown_spi);
+  packet.esp_in = found.last;
+  if (found.last == found.at_hand) return open_esp(burst, packet, view);
+  found.views[found.count] = view;
+  found.packets[found.count++] = static_cast<std::uint8_t>(&packet - burst.packets.data());
 }
 
 // UDP to one of our NAT-T ports. False: not that.
-[[gnu::noinline]] bool open_udp(const Burst& burst, Packet& packet, forward::Received r,
-                                Found& found) {
+bool open_udp(Burst& burst, Packet& packet, const forward::Received& r, Found& found) {
   const std::vector<std::uint16_t>& ports = burst.line->gateway->nat_t_ports;
   if (!r.key.ports_known() ||
       std::find(ports.begin(), ports.end(), r.key.destination_port()) == ports.end())
@@ -196,27 +202,53 @@ bool is_for(const InboundSa& sa, const EspView& view) {
   return true;
 }
 
-bool is_icmp_or_ike(forward::Received r) {
+bool is_icmp_or_ike(const forward::Received& r) {
   return r.packet.protocol == (r.packet.v6 ? wire::kProtocolIcmpv6 : wire::kProtocolIcmp) ||
          (r.packet.protocol == wire::kProtocolUdp && r.key.ports_known() &&
           r.key.destination_port() == wire::kPortIke);
 }
 
-void take(Burst& burst, Packet& packet, Found& found) {
-  forward::Received r;
-  if (!forward::receive(packet, burst.line->outside[packet.in_port], true, r)) return;
+// For one of our outside ports? The last such destination is remembered.
+[[gnu::always_inline]] inline bool is_own_outside(const Burst& burst, const PacketKey& key,
+                                                  Found& found) {
+  const std::uint64_t family = key.upper & PacketKey::kV6;
+  if (((key.destination[0] ^ found.own[0]) | (key.destination[1] ^ found.own[1]) |
+       (family ^ found.own_family)) == 0)
+    return true;
+  if (!burst.line->gateway->is_own_outside(key)) return false;
+  found.own_family = family;
+  found.own[0] = key.destination[0];
+  found.own[1] = key.destination[1];
+  return true;
+}
+
+// All that is not ESP by itself, or not for us.
+[[gnu::noinline]] void take_other(Burst& burst, Packet& packet, forward::Received r, Found& found) {
   if (!burst.line->gateway->is_own_outside(r.key)) return apply_policy(burst, packet, r);
   if (r.packet.fragment)
     return forward::punt(packet, mark_of(packet, PuntReason::fragment), DropReason::punted);
-  if (r.packet.protocol == wire::kProtocolEsp && r.packet.upper_offset != 0) {
-    const std::uint32_t length = std::uint32_t{r.packet.total_length} - r.packet.upper_offset;
-    return find_sa(burst, packet, {r.ip, r.ip + r.packet.upper_offset, length, false, r.packet.v6},
-                   found);
-  }
   if (r.packet.protocol == wire::kProtocolUdp && open_udp(burst, packet, r, found)) return;
   if (is_icmp_or_ike(r))
     return forward::punt(packet, mark_of(packet, PuntReason::own), DropReason::punted);
   apply_policy(burst, packet, r);
+}
+
+template <wire::Form F>
+[[gnu::always_inline]] inline void take(Burst& burst, Packet& packet, Found& found) {
+  forward::Received r;
+  if (!forward::receive<F>(packet, true, r)) return;
+  if (r.packet.protocol == wire::kProtocolEsp && !r.packet.fragment && r.packet.upper_offset != 0 &&
+      is_own_outside(burst, r.key, found)) {
+    const std::uint32_t length = std::uint32_t{r.packet.total_length} - r.packet.upper_offset;
+    return find_sa(burst, packet, {r.ip, r.ip + r.packet.upper_offset, length, false, r.packet.v6},
+                   found);
+  }
+  take_other(burst, packet, forward::received_again(packet), found);
+}
+
+[[gnu::noinline]] void take_form(Burst& burst, Packet& packet, wire::Form form, Found& found) {
+  if (form == wire::Form::ipv4) return take<wire::Form::ipv4>(burst, packet, found);
+  take<wire::Form::ipv6>(burst, packet, found);
 }
 
 std::uint8_t outer_ecn(const std::uint8_t* outer, bool v6) {
@@ -224,26 +256,17 @@ std::uint8_t outer_ecn(const std::uint8_t* outer, bool v6) {
             : static_cast<std::uint8_t>(outer[1] & 3U);
 }
 
-// An authentic ESP packet: what is in it?
-void open_inner(Burst& burst, Packet& packet) {
+// The inner packet of an authentic one: is it sound, and what the SA is for? `room`: octets until
+// the padding. What lies between is TFC padding (RFC 4303 §2.7).
+template <wire::Form F>
+[[gnu::always_inline]] inline void take_inner(const Burst& burst, Packet& packet,
+                                              const std::uint8_t* outer, std::uint8_t* inner,
+                                              std::uint32_t room) {
   const InboundSa& sa = *packet.esp_in;
-  auto* outer = rte_pktmbuf_mtod(packet.mbuf, std::uint8_t*) + packet.l2_length;
-  std::uint8_t* inner = outer + packet.l3_length + 8 + sa.iv_length;
-  const std::uint32_t sealed = packet.mbuf->data_len - packet.l2_length - packet.l3_length - 8U -
-                               sa.iv_length - sa.icv_length;
-  const std::uint32_t padding = inner[sealed - 2];
-  const std::uint8_t next = inner[sealed - 1];
-  if (padding + 2U > sealed || !wire::padding_good(inner + sealed - 2 - padding, padding))
-    return drop(packet, DropReason::esp_bad_padding);
-  if (next == wire::kProtocolNone) return drop(packet, DropReason::esp_dummy);
-  if (next != wire::kProtocolIpv4 && next != wire::kProtocolIpv6)
-    return drop(packet, DropReason::esp_bad_next_header);
-  // What lies between the inner packet's end and the padding is TFC padding (RFC 4303 §2.7).
   wire::IpPacket ip;
-  if (!wire::parse_ip({inner, sealed - 2U - padding}, ip) || ip.v6 != (next == wire::kProtocolIpv6))
-    return drop(packet, DropReason::malformed_ip);
+  if (!wire::parse<F>({inner, room}, ip)) return drop(packet, DropReason::malformed_ip);
   PacketKey key;
-  packet_key(inner, ip, key);
+  packet_key<F>(inner, ip, key);
   if (!sa.selectors.matches(key)) return drop(packet, DropReason::esp_selector_mismatch);
   const auto inner_ecn = static_cast<std::uint8_t>(ip.tos & 3U);
   const std::uint8_t ecn = tunnel::decapsulated_ecn(inner_ecn, outer_ecn(outer, sa.outer_v6));
@@ -252,7 +275,44 @@ void open_inner(Burst& burst, Packet& packet) {
   forward_inside(burst, packet, inner, ip, key);
 }
 
-void count_drop(InboundSa& sa, DropReason reason) {
+[[gnu::noinline]] void take_inner_form(const Burst& burst, Packet& packet,
+                                       const std::uint8_t* outer, std::uint8_t* inner,
+                                       std::uint32_t room, wire::Form form) {
+  if (form == wire::Form::ipv4)
+    return take_inner<wire::Form::ipv4>(burst, packet, outer, inner, room);
+  take_inner<wire::Form::ipv6>(burst, packet, outer, inner, room);
+}
+
+// An authentic ESP packet: what is in it?
+[[gnu::always_inline]] inline void open_inner(const Burst& burst, Packet& packet) {
+  const InboundSa& sa = *packet.esp_in;
+  const rte_mbuf* const m = packet.mbuf;
+  const std::uint32_t front =
+      packet.l2_length + std::uint32_t{packet.l3_length} + 8U + sa.iv_length;
+  auto* const frame = rte_pktmbuf_mtod(m, std::uint8_t*);
+  const std::uint8_t* const outer = frame + packet.l2_length;
+  std::uint8_t* const inner = frame + front;
+  const std::uint32_t sealed = m->data_len - front - sa.icv_length;
+  const std::uint8_t* const trailer = inner + sealed - 2;
+  const std::uint32_t padding = trailer[0];
+  if (padding + 2U > sealed || !wire::padding_good(trailer, padding))
+    return drop(packet, DropReason::esp_bad_padding);
+  const std::uint32_t room = sealed - 2U - padding;
+  switch (trailer[1]) {
+    case wire::kProtocolIpv4:
+      if (room >= sizeof(wire::Ipv4Header) && wire::is_plain(inner)) [[likely]]
+        return take_inner<wire::Form::plain_ipv4>(burst, packet, outer, inner, room);
+      return take_inner_form(burst, packet, outer, inner, room, wire::Form::ipv4);
+    case wire::kProtocolIpv6:
+      return take_inner_form(burst, packet, outer, inner, room, wire::Form::ipv6);
+    case wire::kProtocolNone:
+      return drop(packet, DropReason::esp_dummy);
+    default:
+      return drop(packet, DropReason::esp_bad_next_header);
+  }
+}
+
+[[gnu::noinline]] void count_drop(InboundSa& sa, DropReason reason) {
   InboundRuntime& runtime = sa.runtime;
   switch (reason) {
     case DropReason::esp_replay:
@@ -311,7 +371,7 @@ void settle(Packet& packet) {
       sa.runtime.octets.add(octets);
     }
   }
-  count_drop(sa, packet.drop);
+  if (packet.drop != DropReason::none) count_drop(sa, packet.drop);
 }
 
 }  // namespace
@@ -324,7 +384,14 @@ void build(Burst& burst) {
   for (Packet& packet : burst.all()) {
     packet.op = kNoOp;
     packet.esp_in = nullptr;
-    if (alive(packet)) take(burst, packet, found);
+    if (!alive(packet)) continue;
+    wire::Form form;
+    if (!forward::admit(packet, burst.line->outside[packet.in_port], true, form)) continue;
+    if (form == wire::Form::plain_ipv4) [[likely]] {
+      take<wire::Form::plain_ipv4>(burst, packet, found);
+    } else {
+      take_form(burst, packet, form, found);
+    }
   }
   const InboundSa* before = nullptr;
   for (std::size_t k = 0; k < found.count; ++k) {

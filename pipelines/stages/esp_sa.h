@@ -18,33 +18,34 @@ inline bool is_aead(EspTransform transform) {
 }
 
 // The operation over an ESP packet: [SPI SN][IV][`sealed` octets][ICV] at `esp`, its IV in place.
-// AEADs with ESN authenticate SPI, SeqHi, SeqLo (RFC 4106 §5): they are written one word earlier
-// than the header stands, over the last octets of the outer header.
+// The AAD of an AEAD with ESN is written to `aad`, which has room for it. GMAC wants it in one
+// piece with what follows: `aad` is one word before `esp` then, so the header gives way meanwhile.
 template <class Sa>
 void fill_op(crypto::AeadOp& op, const Sa& sa, std::uint8_t* esp, std::uint32_t sealed,
-             std::uint64_t sn) {
+             std::uint64_t sn, std::uint8_t* aad) {
   std::uint8_t* const iv = esp + 8;
   std::uint8_t* const data = iv + sa.iv_length;
+  const EspTransform transform = sa.transform;
+  const bool esn = sa.esn;
   op.key = sa.key;
   op.data = data;
   op.length = sealed;
   op.tag = data + sealed;
   op.aad = esp;
   op.aad_length = 8;
-  op.esn_high = static_cast<std::uint32_t>(sn >> 32);
-  op.append_esn_high = false;
-  if (!is_aead(sa.transform)) {
-    op.append_esn_high = sa.esn;
+  if (!is_aead(transform)) {
+    op.append_esn_high = esn;
+    op.esn_high = static_cast<std::uint32_t>(sn >> 32);
     return;
   }
   crypto::nonce::esp(sa.salt, iv, op.iv);
-  if (sa.esn) {
-    std::memcpy(esp - 4, esp, 4);
-    wire::store_be(esp, op.esn_high);
-    op.aad = esp - 4;
-    op.aad_length = 12;
+  if (esn) {
+    std::memcpy(aad, esp, 4);
+    wire::store_be(aad + 4, sn);
+    op.aad = aad;
+    op.aad_length = kEsnAadLength;
   }
-  if (sa.transform == EspTransform::gmac) {
+  if (transform == EspTransform::gmac) {
     op.aad_length += sa.iv_length + sealed;
     op.length = 0;
   }

@@ -64,15 +64,11 @@ void receive_one(Packet& p, Burst& burst, LaneCounters& counters) {
     return drop(p, DropReason::malformed_ethernet);
   }
   if ((m->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED) != 0 && !restore_vlan(p)) return;
-  const auto type = wire::load_be<std::uint16_t>(frame_of(m) + wire::kMacAddressesLength);
-  if (!wire::is_vlan(type)) {
-    if (type == wire::kEtherTypeMacControl) return drop(p, DropReason::pause_consumed);
-    p.l2_length = sizeof(wire::EthernetHeader);
-    return;
-  }
-  const auto layer2 = wire::parse_layer2({frame_of(m), rte_pktmbuf_data_len(m)});
-  if (!layer2) return drop(p, DropReason::malformed_ethernet);
-  p.l2_length = layer2->length;
+  const std::uint8_t* const frame = frame_of(m);
+  p.l2_length = wire::layer2_length({frame, rte_pktmbuf_data_len(m)});
+  if (p.l2_length == 0) return drop(p, DropReason::malformed_ethernet);
+  const auto type = wire::load_be<std::uint16_t>(frame + wire::kMacAddressesLength);
+  if (type == wire::kEtherTypeMacControl) drop(p, DropReason::pause_consumed);
 }
 
 }  // namespace

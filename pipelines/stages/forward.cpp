@@ -26,6 +26,15 @@ void punt_unresolved(Packet& packet, PuntMark mark, Side side, const NextHop& ho
   punt(packet, mark, DropReason::no_neighbour);
 }
 
+Received received_again(const Packet& packet) {
+  Received r;
+  r.ip = rte_pktmbuf_mtod(packet.mbuf, std::uint8_t*) + kEthernetLength;
+  r.packet = wire::parse_ip({r.ip, packet.mbuf->data_len - std::size_t{kEthernetLength}})
+                 .value_or(wire::IpPacket{});
+  packet_key(r.ip, r.packet, r.key);
+  return r;
+}
+
 NextHop next_hop(const Gateway& gateway, Side side, const IpAddress& destination) {
   NextHop hop;
   bool second_choice = false;

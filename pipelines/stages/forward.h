@@ -37,6 +37,38 @@ void punt(Packet& packet, const PuntMark& mark, DropReason reason);
 /// A mark with the fields that every reason has.
 PuntMark mark_of(const Packet& packet, PuntReason reason, bool from_outside);
 
+/// Layer 2: is the frame for us, and does it carry IP? ARP is handed over. False: the packet is
+/// dropped. Drops: NotForUs, NotIp, Punted.
+[[gnu::always_inline]] inline bool admit(Packet& packet, const LinePort& port, bool from_outside,
+                                         wire::Form& form) {
+  const rte_mbuf* const m = packet.mbuf;
+  const auto* const l2 = rte_pktmbuf_mtod(m, const std::uint8_t*);
+  if (packet.l2_length != kEthernetLength || m->data_len < kEthernetLength) {
+    drop(packet, DropReason::not_ip);
+    return false;
+  }
+  const bool ours = wire::same_mac(l2, port.mac);
+  if (!ours && (l2[0] & 1U) == 0) {
+    drop(packet, DropReason::not_for_us);
+    return false;
+  }
+  const auto type = wire::load_be<std::uint16_t>(l2 + wire::kMacAddressesLength);
+  if (type == wire::kEtherTypeIpv4) {
+    const bool plain = ours && m->data_len >= kEthernetLength + sizeof(wire::Ipv4Header) &&
+                       wire::is_plain(l2 + kEthernetLength);
+    form = plain ? wire::Form::plain_ipv4 : wire::Form::ipv4;
+    return true;
+  }
+  form = wire::Form::ipv6;
+  if (type == wire::kEtherTypeIpv6) return true;
+  if (type == wire::kEtherTypeArp) {
+    punt_link(packet, PuntReason::arp, from_outside);
+  } else {
+    drop(packet, DropReason::not_ip);
+  }
+  return false;
+}
+
 [[gnu::always_inline]] inline bool is_neighbour_discovery(const Received& r) {
   if (!r.packet.v6 || r.packet.protocol != wire::kProtocolIcmpv6 || r.packet.ttl != 255)
     return false;
@@ -58,39 +90,20 @@ PuntMark mark_of(const Packet& packet, PuntReason reason, bool from_outside);
   return r.packet.v6 && (at(8) || at(24));
 }
 
-/// Layer 2 address, ARP and Neighbour Discovery (punted), IP header; cuts Ethernet padding off.
-/// False: the packet is dropped. Drops: NotForUs, NotIp, MalformedIp, Punted. Inline, so that what
-/// it finds stays in registers.
-[[gnu::always_inline]] inline bool receive(Packet& packet, const LinePort& port, bool from_outside,
-                                           Received& out) {
+/// The IP packet of a frame that admit() says is of this form; cuts Ethernet padding off. False:
+/// the packet is dropped. Drops: NotForUs, MalformedIp, Punted (Neighbour Discovery). Inline, so
+/// that what it finds stays in registers.
+template <wire::Form F>
+[[gnu::always_inline]] inline bool receive(Packet& packet, bool from_outside, Received& out) {
   rte_mbuf* const m = packet.mbuf;
   auto* const l2 = rte_pktmbuf_mtod(m, std::uint8_t*);
   const std::uint32_t length = m->data_len;
-  if (packet.l2_length != kEthernetLength || length < kEthernetLength) {
-    drop(packet, DropReason::not_ip);
-    return false;
-  }
-  const bool group = (l2[0] & 1U) != 0;
-  if (!group && !wire::same_mac(l2, port.mac)) {
-    drop(packet, DropReason::not_for_us);
-    return false;
-  }
-  const auto type = wire::load_be<std::uint16_t>(l2 + 12);
-  if (type != wire::kEtherTypeIpv4 && type != wire::kEtherTypeIpv6) {
-    if (type == wire::kEtherTypeArp) {
-      punt_link(packet, PuntReason::arp, from_outside);
-    } else {
-      drop(packet, DropReason::not_ip);
-    }
-    return false;
-  }
   out.ip = l2 + kEthernetLength;
-  if (!wire::parse_ip({out.ip, length - kEthernetLength}, out.packet) ||
-      out.packet.v6 != (type == wire::kEtherTypeIpv6)) {
+  if (!wire::parse<F>({out.ip, length - kEthernetLength}, out.packet)) {
     drop(packet, DropReason::malformed_ip);
     return false;
   }
-  packet_key(out.ip, out.packet, out.key);
+  packet_key<F>(out.ip, out.packet, out.key);
   packet.l3_length = out.packet.header_length;
   const std::uint32_t whole = std::uint32_t{kEthernetLength} + out.packet.total_length;
   if (whole != length) {
@@ -101,12 +114,16 @@ PuntMark mark_of(const Packet& packet, PuntReason reason, bool from_outside);
     punt_link(packet, PuntReason::neighbour, from_outside);
     return false;
   }
+  const bool group = F != wire::Form::plain_ipv4 && (l2[0] & 1U) != 0;
   if (group || is_multicast(out) || is_link_local(out)) {
     drop(packet, DropReason::not_for_us);
     return false;
   }
   return true;
 }
+
+/// What receive() found in a packet that it let pass, once more for those who are not in a hurry.
+Received received_again(const Packet& packet);
 
 /// Where a packet leaves. Small enough to be returned in registers.
 struct Hop {
@@ -132,14 +149,17 @@ class HopCache {
  public:
   static constexpr std::size_t kEntries = 256;
 
-  /// For a packet's own destination.
-  Hop find(const Gateway& gateway, Side side, const PacketKey& key) {
+  /// For a packet's own destination. Of IPv4 only one word of it is looked at.
+  [[gnu::always_inline]] Hop find(const Gateway& gateway, Side side, const PacketKey& key) {
     Entry& entry = entries_[hash(key)];
-    if (((entry.generation ^ gateway.generation) | (entry.destination[0] ^ key.destination[0]) |
-         (entry.destination[1] ^ key.destination[1]) | (entry.kind ^ kind(side, key))) == 0)
-        [[likely]] {
-      const Hop hop{entry.adjacency->link.load(std::memory_order_acquire), entry.adjacency->port,
-                    true};
+    std::uint64_t differs = (entry.generation ^ gateway.generation) |
+                            (entry.destination[0] ^ key.destination[0]) |
+                            (entry.kind ^ kind(side, key));
+    if (key.v6()) differs |= entry.destination[1] ^ key.destination[1];
+    if (differs == 0) [[likely]] {
+      const Adjacency& adjacency = *entry.adjacency;
+      const std::uint16_t port = adjacency.port;
+      const Hop hop{adjacency.link.load(std::memory_order_acquire), port, true};
       if (hop.link != 0) [[likely]]
         return hop;
     }
@@ -178,12 +198,11 @@ class HopCache {
 };
 
 /// Writes the layer 2 header in front of `ip`: to the neighbour's MAC, from the port's.
-inline void write_layer2(std::uint8_t* l2, std::uint64_t link, const std::uint8_t (&mac)[6],
-                         bool v6) {
-  std::memcpy(l2, &link, 6);
+[[gnu::always_inline]] inline void write_layer2(std::uint8_t* l2, std::uint64_t link,
+                                                const std::uint8_t (&mac)[6], bool v6) {
+  std::memcpy(l2, &link, 8);  // two octets more than the address: the next line's
   std::memcpy(l2 + 6, mac, 6);
-  l2[12] = v6 ? 0x86 : 0x08;
-  l2[13] = v6 ? 0xdd : 0x00;
+  wire::store_be(l2 + 12, v6 ? wire::kEtherTypeIpv6 : wire::kEtherTypeIpv4);
 }
 
 }  // namespace sealwire::pipelines::forward

@@ -23,25 +23,6 @@ bool to_seal(const Packet& p) {
 
 std::uint8_t* frame_of(rte_mbuf* m) { return rte_pktmbuf_mtod(m, std::uint8_t*); }
 
-// The frame grows by the SecTAG in front and the ICV behind. VLAN tags that stay in clear are set
-// aside so that the addresses stand right before the SecTAG, as the ICV's input wants them:
-// [gap][DA SA][SecTAG][data][ICV].
-bool make_room(Packet& p, std::uint16_t tag_length) {
-  rte_mbuf* m = p.mbuf;
-  std::uint8_t* const from = frame_of(m);
-  const wire::AddressWords addresses(from);
-  if (p.clear_tags != 0) {
-    std::memcpy(p.clear_tag, from + kMacAddressesLength,
-                std::size_t{p.clear_tags} * kVlanTagLength);
-  }
-  if (rte_pktmbuf_tailroom(m) < kMacsecIcvLength) return false;
-  char* start = rte_pktmbuf_prepend(m, tag_length);
-  if (start == nullptr) return false;
-  rte_pktmbuf_append(m, kMacsecIcvLength);
-  addresses.store(frame_of(m) + std::size_t{p.clear_tags} * kVlanTagLength);
-  return true;
-}
-
 // Octets of user data that are only authenticated.
 std::uint32_t clear_octets(const TransmitSa& sa) {
   switch (sa.variant) {
@@ -58,9 +39,9 @@ std::uint32_t clear_octets(const TransmitSa& sa) {
 // What frames of one port and one SA share: asked once a run.
 struct Run {
   const TransmitSa* sa = nullptr;
-  std::uint32_t largest = 0;  // octets after the EtherType of the sealed frame
-  std::uint32_t clear = 0;    // octets of user data that are only authenticated
-  std::uint16_t tag_length = 0;
+  std::uint32_t largest = 0;     // octets after the EtherType of the sealed frame
+  std::uint32_t clear = 0;       // octets of user data that are only authenticated
+  std::uint32_t tag_length = 0;  // SecTAG
   std::uint8_t tci = 0;
   std::uint8_t vlan_in_clear = 0;
 
@@ -75,32 +56,43 @@ struct Run {
   }
 };
 
-void build_one(Burst& burst, Packet& p, const Run& run) {
-  const TransmitSa& sa = *run.sa;
-  rte_mbuf* m = p.mbuf;
+// The frame grows by the SecTAG in front and the ICV behind. VLAN tags that stay in clear are set
+// aside so that the addresses stand right before the SecTAG, as the ICV's input wants them:
+// [gap][DA SA][SecTAG][data][ICV].
+[[gnu::always_inline]] inline void build_one(Burst& burst, Packet& p, const Run& run) {
+  rte_mbuf* const m = p.mbuf;
+  std::uint8_t* const from = frame_of(m);
+  const std::uint32_t length = m->data_len;
+  std::uint32_t tags = 0;  // octets of VLAN tags in clear
   p.clear_tags = 0;
+  p.tci = run.tci;
   if (run.vlan_in_clear != 0) {
-    const auto layer2 =
-        wire::parse_layer2({frame_of(m), rte_pktmbuf_data_len(m)}, run.vlan_in_clear);
+    const auto layer2 = wire::parse_layer2({from, length}, run.vlan_in_clear);
     if (!layer2) return drop(p, DropReason::malformed_ethernet);
     p.clear_tags = layer2->vlan_tags;
+    tags = std::uint32_t{p.clear_tags} * kVlanTagLength;
+    std::memcpy(p.clear_tag, from + kMacAddressesLength, tags);
   }
-  p.tci = run.tci;
-  const std::uint16_t tag_length = run.tag_length;
-  const std::uint32_t around = kMacAddressesLength + std::uint32_t{p.clear_tags} * kVlanTagLength;
-  const std::uint32_t length = rte_pktmbuf_pkt_len(m);
+  const std::uint32_t tag_length = run.tag_length;
+  const std::uint32_t whole = length + tag_length + kMacsecIcvLength;
+  const std::uint32_t around = kMacAddressesLength + tags;
   // The MTU counts from after the EtherType; VLAN tags in clear are part of the header.
-  if (length + tag_length + kMacsecIcvLength > around + 2 + run.largest) {
-    return drop(p, DropReason::out_pkts_too_long);
-  }
-  if (length <= around || m->nb_segs != 1) return drop(p, DropReason::malformed_ethernet);
-  p.secure_length = static_cast<std::uint16_t>(length - around);
-  if (!make_room(p, tag_length)) return drop(p, DropReason::no_headroom);
-  std::uint8_t* const tag = frame_of(m) + around;
-  wire::write_sectag(tag, p.tci, p.secure_length, static_cast<std::uint32_t>(p.pn), sa.sci.value());
+  if (whole > around + 2 + run.largest) return drop(p, DropReason::out_pkts_too_long);
+  if (length <= around) return drop(p, DropReason::malformed_ethernet);
+  if (rte_pktmbuf_headroom(m) < tag_length || rte_pktmbuf_tailroom(m) < kMacsecIcvLength)
+    return drop(p, DropReason::no_headroom);
+  const std::uint32_t secure_length = length - around;
+  const crypto::Pn pn(p.pn);
+  p.secure_length = static_cast<std::uint16_t>(secure_length);
+  m->data_off = static_cast<std::uint16_t>(m->data_off - tag_length);
+  m->data_len = static_cast<std::uint16_t>(whole);
+  m->pkt_len = whole;
+  std::uint8_t* const addresses = from - tag_length + tags;
+  wire::AddressWords(from).store(addresses);
+  wire::write_sectag(addresses + kMacAddressesLength, run.tci, p.secure_length, pn.low(),
+                     run.sa->sci.value());
   p.op = static_cast<std::uint8_t>(burst.batch.count);
-  macsec::fill_op(burst.batch.add(), sa, p,
-                  frame_of(m) + std::size_t{p.clear_tags} * kVlanTagLength, tag_length, run.clear);
+  macsec::fill_op(burst.batch.add(), *run.sa, pn, secure_length, addresses, tag_length, run.clear);
 }
 
 // Counters of one SA's run of packets, added once.
@@ -167,16 +159,9 @@ void order(Burst& burst) {
 
 void build(Burst& burst) {
   burst.batch.reset(crypto::Direction::seal);
-  const auto packets = burst.all();
   Run run;
   std::uint8_t port = 0;
-  for (std::size_t i = 0; i < packets.size(); ++i) {
-    if (i + 2 < packets.size()) __builtin_prefetch(packets[i + 2].mbuf);
-    if (i + 1 < packets.size()) {
-      const rte_mbuf* next = packets[i + 1].mbuf;
-      __builtin_prefetch(static_cast<const std::uint8_t*>(next->buf_addr) + next->data_off);
-    }
-    Packet& p = packets[i];
+  for (Packet& p : burst.all()) {
     p.op = kNoOp;
     if (!to_seal(p) || p.macsec_out == nullptr) continue;
     if (p.macsec_out != run.sa || p.port != port) {

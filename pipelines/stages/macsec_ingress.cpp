@@ -108,8 +108,9 @@ void build_one(Burst& burst, Packet& p, const Secy& secy) {
     return;
   }
   p.op = static_cast<std::uint8_t>(burst.batch.count);
-  macsec::fill_op(burst.batch.add(), *sa, p, frame + std::size_t{p.clear_tags} * kVlanTagLength,
-                  tag->length, tag->has(wire::kTciE) ? sa->offset : macsec::kAllClear);
+  macsec::fill_op(burst.batch.add(), *sa, crypto::Pn(p.pn), tag->secure_length,
+                  frame + std::size_t{p.clear_tags} * kVlanTagLength, tag->length,
+                  tag->has(wire::kTciE) ? sa->offset : macsec::kAllClear);
 }
 
 // Takes SecTAG, ICV and what follows it away, and puts VLAN tags in clear back behind the
@@ -118,18 +119,16 @@ void strip(Packet& p) {
   rte_mbuf* const m = p.mbuf;
   const std::uint16_t tag_length = wire::sectag_length(p.tci);
   const std::size_t tags = std::size_t{p.clear_tags} * kVlanTagLength;
-  std::uint8_t* const from = frame_of(m) + tags;  // the addresses
-  std::uint8_t addresses[kMacAddressesLength];
-  std::memcpy(addresses, from, sizeof addresses);
-  rte_pktmbuf_adj(m, tag_length);
+  const std::size_t length = kMacAddressesLength + tags + p.secure_length;
+  const wire::AddressWords addresses(frame_of(m) + tags);
+  m->data_off = static_cast<std::uint16_t>(m->data_off + tag_length);
+  m->data_len = static_cast<std::uint16_t>(length);
+  m->pkt_len = m->data_len;
   std::uint8_t* const start = frame_of(m);
-  std::memcpy(start, addresses, sizeof addresses);
+  addresses.store(start);
   if (tags != 0) std::memcpy(start + kMacAddressesLength, p.clear_tag, tags);
-  const auto length = static_cast<std::uint16_t>(kMacAddressesLength + tags + p.secure_length);
-  rte_pktmbuf_trim(m, static_cast<std::uint16_t>(rte_pktmbuf_pkt_len(m) - length));
-  const auto layer2 = wire::parse_layer2({start, length});
-  if (!layer2) return drop(p, DropReason::malformed_ethernet);
-  p.l2_length = layer2->length;
+  p.l2_length = wire::layer2_length({start, length});
+  if (p.l2_length == 0) drop(p, DropReason::malformed_ethernet);
 }
 
 // Counters of one SA's run of packets, added once.
@@ -212,14 +211,7 @@ void settle_no_sa(const Packet& p, const Secy& secy, SecyReceiveCounters& c) {
 
 void build(Burst& burst) {
   burst.batch.reset(crypto::Direction::open);
-  const auto packets = burst.all();
-  for (std::size_t i = 0; i < packets.size(); ++i) {
-    if (i + 2 < packets.size()) __builtin_prefetch(packets[i + 2].mbuf);
-    if (i + 1 < packets.size()) {
-      const rte_mbuf* next = packets[i + 1].mbuf;
-      __builtin_prefetch(static_cast<const std::uint8_t*>(next->buf_addr) + next->data_off);
-    }
-    Packet& p = packets[i];
+  for (Packet& p : burst.all()) {
     p.op = kNoOp;
     if (p.drop != DropReason::none || (p.flags & kPacketSkipMacsec) != 0) continue;
     build_one(burst, p, *burst.line->outside[p.in_port].secy);

@@ -13,24 +13,24 @@ namespace sealwire::pipelines::macsec {
 
 inline constexpr std::uint32_t kAllClear = ~0U;  // integrity only
 
-// `addresses` points at [DA SA][SecTAG][data][ICV] in one piece; `p.pn` and `p.secure_length` are
-// set. The first `clear` octets of the data (all, if there are fewer) are only authenticated.
-// Sa: TransmitSa or ReceiveSa.
+// `addresses` points at [DA SA][SecTAG][data][ICV] in one piece, with `secure_length` octets of
+// data. The first `clear` of them (all, if there are fewer) are only authenticated. Sa: TransmitSa
+// or ReceiveSa.
 template <class Sa>
-void fill_op(crypto::AeadOp& op, const Sa& sa, const Packet& p, std::uint8_t* addresses,
-             std::uint16_t tag_length, std::uint32_t clear) {
-  std::uint8_t* const data = addresses + wire::kMacAddressesLength + tag_length;
-  clear = std::min<std::uint32_t>(clear, p.secure_length);
+void fill_op(crypto::AeadOp& op, const Sa& sa, crypto::Pn pn, std::uint32_t secure_length,
+             std::uint8_t* addresses, std::uint32_t tag_length, std::uint32_t clear) {
+  const std::uint32_t front = wire::kMacAddressesLength + tag_length;
+  clear = std::min(clear, secure_length);
   op.key = sa.key.get();
   op.aad = addresses;
-  op.aad_length = wire::kMacAddressesLength + tag_length + clear;
-  op.data = data + clear;
-  op.length = p.secure_length - clear;
-  op.tag = data + p.secure_length;
+  op.aad_length = front + clear;
+  op.data = addresses + front + clear;
+  op.length = secure_length - clear;
+  op.tag = addresses + front + secure_length;
   if (sa.xpn) {
-    crypto::nonce::macsec_xpn(sa.ssci, crypto::Pn(p.pn), sa.salt, op.iv);
+    crypto::nonce::macsec_xpn(sa.ssci, pn, sa.salt, op.iv);
   } else {
-    crypto::nonce::macsec(sa.sci, crypto::Pn(p.pn), op.iv);
+    crypto::nonce::macsec(sa.sci, pn, op.iv);
   }
 }
 

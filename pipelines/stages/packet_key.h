@@ -1,4 +1,4 @@
-// The selector fields of a packet that parse_ip() accepted.
+// The selector fields of a packet that was parsed and found sound.
 #pragma once
 
 #include <array>
@@ -38,10 +38,12 @@ inline AddressPair addresses_of(const std::uint8_t* ip, bool v6) {
   return {{address_word(ip + 12), 0}, {address_word(ip + 16), 0}};
 }
 
-/// Word by word, into `key`: see parse_ip().
+/// Word by word, into `key`: see wire::parse().
+template <wire::Form F>
 [[gnu::always_inline]] inline void packet_key(const std::uint8_t* ip, const wire::IpPacket& packet,
                                               PacketKey& key) {
-  if (packet.v6) {
+  constexpr bool kV6 = F == wire::Form::ipv6;
+  if constexpr (kV6) {
     key.source[0] = load_word(ip + 8);
     key.source[1] = load_word(ip + 16);
     key.destination[0] = load_word(ip + 24);
@@ -51,8 +53,7 @@ inline AddressPair addresses_of(const std::uint8_t* ip, bool v6) {
     key.destination[0] = address_word(ip + 16);
     key.source[1] = key.destination[1] = 0;
   }
-  std::uint64_t upper =
-      PacketKey::protocol_bits(packet.protocol) | (packet.v6 ? PacketKey::kV6 : 0);
+  std::uint64_t upper = PacketKey::protocol_bits(packet.protocol) | (kV6 ? PacketKey::kV6 : 0);
   if (packet.upper_offset == 0) {
     upper |= PacketKey::kFragment;
   } else if (has_ports(packet.protocol)) {
@@ -62,6 +63,15 @@ inline AddressPair addresses_of(const std::uint8_t* ip, bool v6) {
                  : PacketKey::kFragment;
   }
   key.upper = upper;
+}
+
+/// Of either family, for those who are not in a hurry.
+inline void packet_key(const std::uint8_t* ip, const wire::IpPacket& packet, PacketKey& key) {
+  if (packet.v6) {
+    packet_key<wire::Form::ipv6>(ip, packet, key);
+  } else {
+    packet_key<wire::Form::ipv4>(ip, packet, key);
+  }
 }
 
 inline IpAddress source_of(const PacketKey& key) {

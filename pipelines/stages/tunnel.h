@@ -12,12 +12,9 @@ namespace sealwire::pipelines::tunnel {
 inline constexpr std::uint8_t kNotEct = 0, kEct1 = 1, kEct0 = 2, kCe = 3;
 inline constexpr std::uint8_t kDropEcn = 0xff;
 
-/// Outer DSCP and ECN for an inner packet's TOS. Normal mode copies ECN, compatibility mode sends
-/// Not-ECT (RFC 6040 §4.1).
+/// Outer DSCP and ECN for an inner packet's TOS: as the SA says, each copied or fixed.
 inline std::uint8_t outer_tos(const OutboundSa& sa, std::uint8_t inner) {
-  std::uint8_t dscp = sa.dscp_fixed ? static_cast<std::uint8_t>(sa.dscp << 2U)
-                                    : static_cast<std::uint8_t>(inner & 0xfcU);
-  return sa.ecn == EcnPolicy::compatibility ? dscp : static_cast<std::uint8_t>(dscp | (inner & 3U));
+  return static_cast<std::uint8_t>((inner & sa.tos_copied) | sa.tos_set);
 }
 
 /// The inner packet's new ECN, or kDropEcn (RFC 6040 Figure 4). Indexed by inner, then outer.
@@ -32,17 +29,10 @@ inline std::uint8_t decapsulated_ecn(std::uint8_t inner, std::uint8_t outer) {
   return kTable[inner & 3U][outer & 3U];
 }
 
-/// Outer DF. An IPv6 inner packet may not be fragmented by routers: DF set.
-inline bool outer_df(DfPolicy policy, bool inner_v6, bool inner_df) {
-  switch (policy) {
-    case DfPolicy::set:
-      return true;
-    case DfPolicy::clear:
-      return false;
-    case DfPolicy::copy:
-      break;
-  }
-  return inner_v6 || inner_df;
+/// The outer DF bit in its place in the header's flags, for those of an IPv4 inner packet or
+/// kIpv4DontFragment for an IPv6 one, which routers may not fragment. Host order.
+inline std::uint16_t outer_df(const OutboundSa& sa, std::uint16_t inner) {
+  return static_cast<std::uint16_t>((inner & sa.df_copied) | sa.df_set);
 }
 
 }  // namespace sealwire::pipelines::tunnel

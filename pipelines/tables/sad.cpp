@@ -50,6 +50,15 @@ std::optional<Error> fault(const Parameters& p) {
   return std::nullopt;
 }
 
+// What of the outer header comes from the inner one (RFC 4301 §5.1.2, RFC 6040 §4.1).
+void set_copied_fields(OutboundSa& sa, const OutboundSaParameters& p) {
+  const unsigned dscp = p.dscp ? 0 : 0xfc, ecn = p.ecn == EcnPolicy::normal ? 3 : 0;
+  sa.tos_copied = static_cast<std::uint8_t>(dscp | ecn);
+  sa.tos_set = static_cast<std::uint8_t>(p.dscp.value_or(0) << 2);
+  sa.df_copied = p.df == DfPolicy::copy ? wire::kIpv4DontFragment : std::uint16_t{0};
+  sa.df_set = p.df == DfPolicy::set ? wire::kIpv4DontFragment : std::uint16_t{0};
+}
+
 void write_header_template(OutboundSa& sa, const OutboundSaParameters& p) {
   std::uint8_t* h = sa.header.data();
   std::uint8_t protocol = p.udp ? 17 : 50;
@@ -61,14 +70,13 @@ void write_header_template(OutboundSa& sa, const OutboundSaParameters& p) {
     std::memcpy(h + 24, p.destination.octets.data(), 16);
     sa.header_length = 40;
   } else {
-    h[0] = 0x45;
     h[8] = p.ttl;
     h[9] = protocol;
     std::memcpy(h + 12, p.source.octets.data(), 4);
     std::memcpy(h + 16, p.destination.octets.data(), 4);
+    sa.checksum_base = wire::fold(wire::sum_words(h + 8, 12));
     sa.header_length = 20;
   }
-  sa.checksum_base = wire::fold(wire::sum_words(h, sa.header_length));
   if (p.udp) {
     std::uint8_t* udp = h + sa.header_length;
     wire::store_be(udp, p.udp->source_port);
@@ -152,15 +160,14 @@ Result<std::unique_ptr<OutboundSa>> Sad::make_outbound(OutboundSaParameters&& p)
   sa->outer_v6 = p.source.v6;
   sa->udp = p.udp.has_value();
   sa->destination = p.destination;
-  sa->dscp_fixed = p.dscp.has_value();
-  sa->dscp = p.dscp.value_or(0);
-  sa->ecn = p.ecn;
-  sa->df = p.df;
+  set_copied_fields(*sa, p);
   sa->iv_length = info.iv_length;
   sa->icv_length = info.icv_length;
   sa->pad_mask = static_cast<std::uint8_t>(info.block_length - 1);
   sa->path_mtu = p.path_mtu;
   write_header_template(*sa, p);
+  sa->front = static_cast<std::uint8_t>(sa->header_length + 8 + sa->iv_length);
+  sa->headroom = static_cast<std::uint8_t>(sa->front + (p.esn && info.aead ? kEsnAadLength : 0));
   constexpr std::uint64_t kWithoutEsn = 1ULL << 32;
   if (!p.esn) p.sn_limit = std::min(p.sn_limit, kWithoutEsn);
   sa->sn_limit = p.sn_limit;

@@ -111,6 +111,9 @@ struct SaEvent {
 /// Puts an event on the ring; false if it is full: try again with the next packet. Any thread.
 bool raise_event(rte_ring* events, std::uint64_t cookie, SaEventKind kind, bool inbound) noexcept;
 
+/// AEADs with ESN authenticate SPI, SeqHi, SeqLo (RFC 4106 §5), which stand nowhere in the packet.
+inline constexpr std::uint32_t kEsnAadLength = 12;
+
 /// Which form of packet an SA makes, decided when it is added.
 enum class EspTransform : std::uint8_t { gcm, chacha, gmac, cbc_hmac, null_hmac };
 
@@ -136,22 +139,23 @@ struct alignas(64) OutboundSa {
   bool outer_v6 = false;
   bool udp = false;
   bool limited = false;  // `lifetime` has a limit
-  bool dscp_fixed = false;
-  std::uint8_t dscp = 0;
-  EcnPolicy ecn{};
-  DfPolicy df{};
+  // The bits of the outer TOS and DF that are the inner packet's, and those that are always set.
+  std::uint8_t tos_copied = 0, tos_set = 0;
+  std::uint16_t df_copied = 0, df_set = 0;
   std::uint8_t header_length = 0;  // outer IP (+ UDP): octets of `header` in use
+  std::uint8_t front = 0;          // that, ESP header and IV: what comes before the inner packet
+  std::uint8_t headroom = 0;       // that, and the AAD where it stands nowhere in the packet
   std::uint8_t iv_length = 0;
   std::uint8_t icv_length = 0;
   std::uint8_t pad_mask = 3;  // ESP alignment - 1
-  std::uint16_t checksum_base =
-      0;  // of the IPv4 header template, one's complement sum, before length, TOS, ID, DF
+  // Of the IPv4 header template from its TTL on, one's complement sum in memory order.
+  std::uint16_t checksum_base = 0;
   std::atomic<std::uint16_t> path_mtu{0};  // control: wo
 
   IpAddress destination{};  // outer
 
-  // --- second line: outer header template, network order, and the limits of numbers, which the
-  // control thread raises now and then
+  // --- second line: outer header template, network order (of IPv4 from the TTL on), and the limits
+  // of numbers, which the control thread raises now and then
   alignas(64) std::array<std::uint8_t, 48> header{};
   std::atomic<std::uint64_t> sn_limit{~0ULL};
   std::atomic<std::uint64_t> sn_low_water{~0ULL};

@@ -1,5 +1,6 @@
 #include "pipelines/tables/selector_set.h"
 
+#include <algorithm>
 #include <cstring>
 
 namespace sealwire::pipelines {
@@ -64,6 +65,11 @@ SelectorSet::SelectorSet(const std::vector<Selector>& selectors) : SelectorSet()
   if (more_.empty()) return;
   first_ = more_.front();
   more_.erase(more_.begin());
+}
+
+bool SelectorSet::more_match(PacketKey key) const {
+  return std::any_of(more_.begin(), more_.end(),
+                     [&key](const FlatSelector& rule) { return rule.matches(key); });
 }
 
 }  // namespace sealwire::pipelines

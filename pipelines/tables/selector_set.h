@@ -37,10 +37,12 @@ struct PacketKey {
   std::uint16_t source_port() const { return static_cast<std::uint16_t>(upper >> 48); }
   std::uint16_t destination_port() const { return static_cast<std::uint16_t>(upper >> 32); }
 
+  /// Of IPv4 only one word of each address is looked at: the other is zero in both.
   bool operator==(const PacketKey& other) const {
-    return ((source[0] ^ other.source[0]) | (source[1] ^ other.source[1]) |
-            (destination[0] ^ other.destination[0]) | (destination[1] ^ other.destination[1]) |
-            (upper ^ other.upper)) == 0;
+    std::uint64_t differs = (source[0] ^ other.source[0]) |
+                            (destination[0] ^ other.destination[0]) | (upper ^ other.upper);
+    if (v6()) differs |= (source[1] ^ other.source[1]) | (destination[1] ^ other.destination[1]);
+    return differs == 0;
   }
 };
 static_assert(sizeof(PacketKey) == 40);
@@ -79,9 +81,12 @@ struct AddressPair {
     return {{a.source[0] & source[0], a.source[1] & source[1]},
             {a.destination[0] & destination[0], a.destination[1] & destination[1]}};
   }
-  bool operator==(const AddressPair& other) const {
-    return ((source[0] ^ other.source[0]) | (source[1] ^ other.source[1]) |
-            (destination[0] ^ other.destination[0]) | (destination[1] ^ other.destination[1])) == 0;
+  bool operator==(const AddressPair& other) const { return equals(other, true); }
+  /// Of IPv4 only one word of each address is looked at: the other is zero in both.
+  bool equals(const AddressPair& other, bool v6) const {
+    std::uint64_t differs = (source[0] ^ other.source[0]) | (destination[0] ^ other.destination[0]);
+    if (v6) differs |= (source[1] ^ other.source[1]) | (destination[1] ^ other.destination[1]);
+    return differs == 0;
   }
 };
 
@@ -92,7 +97,7 @@ struct FlatSelector {
   AddressPair addresses, masks;
 
   bool matches(const PacketKey& key) const {
-    return masks.of(key) == addresses && v6 == key.v6() && upper.protocol_matches(key) &&
+    return v6 == key.v6() && masks.of(key).equals(addresses, v6) && upper.protocol_matches(key) &&
            upper.ports_match(key);
   }
 };
@@ -106,15 +111,14 @@ class SelectorSet {
  public:
   SelectorSet() { first_.addresses.source[0] = 1; }  // under no mask: nothing matches
   explicit SelectorSet(const std::vector<Selector>& selectors);
-  bool matches(const PacketKey& key) const {
-    if (first_.matches(key)) [[likely]]
-      return true;
-    for (const FlatSelector& rule : more_)
-      if (rule.matches(key)) return true;
-    return false;
+  [[gnu::always_inline]] bool matches(const PacketKey& key) const {
+    return first_.matches(key) || (!more_.empty() && more_match(key));
   }
 
  private:
+  // The key by value: the caller's stays in registers.
+  bool more_match(PacketKey key) const;
+
   FlatSelector first_{};
   std::vector<FlatSelector> more_;
 };

@@ -146,14 +146,13 @@ class FlowCache {
   using LookUp = PolicyVerdict (Spd::*)(const PacketKey&) const;
 
   static std::size_t hash(const PacketKey& key) {
-    const std::uint64_t source = fold_address(key.source) * 0x9E3779B97F4A7C15U;
-    const std::uint64_t destination = fold_address(key.destination) * 0xBF58476D1CE4E5B9U;
-    const std::uint64_t both = source ^ std::rotl(destination, 32) ^ key.upper;
+    const std::uint64_t source = (fold_address(key.source) ^ key.upper) * 0x9E3779B97F4A7C15U;
+    const std::uint64_t both = source ^ std::rotl(fold_address(key.destination), 32);
     return static_cast<std::size_t>(both * 0x94D049BB133111EBU >> 32) % kEntries;
   }
   static const PolicyVerdict& find(Entry& entry, const Spd& spd, const PacketKey& key,
                                    LookUp look_up) {
-    if (entry.generation == spd.generation() && entry.key == key) [[likely]]
+    if (entry.generation == spd.generation() && key == entry.key) [[likely]]
       return entry.verdict;
     return ask(entry, spd, key, look_up);
   }

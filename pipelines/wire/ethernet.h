@@ -45,6 +45,7 @@ class HeaderWords {
   static_assert(Octets >= 8 && Octets <= 16);
 
  public:
+  HeaderWords() = default;
   explicit HeaderWords(const std::uint8_t* from) {
     std::memcpy(&first_, from, 8);
     std::memcpy(&last_, from + Octets - 8, 8);
@@ -55,7 +56,7 @@ class HeaderWords {
   }
 
  private:
-  std::uint64_t first_, last_;
+  std::uint64_t first_ = 0, last_ = 0;
 };
 using AddressWords = HeaderWords<kMacAddressesLength>;
 using EthernetWords = HeaderWords<sizeof(EthernetHeader)>;
@@ -92,6 +93,15 @@ inline std::optional<Layer2> parse_layer2(std::span<const std::uint8_t> frame,
     ++tags;
   }
   return Layer2{type, static_cast<std::uint16_t>(at + 2), tags};
+}
+
+// Octets up to after the EtherType that is not a VLAN's; 0 if the frame ends before it.
+inline std::uint16_t layer2_length(std::span<const std::uint8_t> frame) {
+  if (frame.size() < sizeof(EthernetHeader)) return 0;
+  if (!is_vlan(load_be<std::uint16_t>(frame.data() + kMacAddressesLength))) [[likely]]
+    return sizeof(EthernetHeader);
+  const auto layer2 = parse_layer2(frame);
+  return layer2 ? layer2->length : std::uint16_t{0};
 }
 
 }  // namespace sealwire::pipelines::wire

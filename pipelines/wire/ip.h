@@ -87,6 +87,19 @@ inline std::uint32_t sum_words(const std::uint8_t* data, std::size_t length,
   return static_cast<std::uint32_t>((wide & 0xffffU) + (wide >> 16));
 }
 
+/// One's complement sum of two sums of words.
+inline std::uint64_t add_words(std::uint64_t a, std::uint64_t b) {
+  const std::uint64_t sum = a + b;
+  return sum + (sum < a ? 1 : 0);
+}
+
+/// One's complement sum of the four words of `sum`, in 16 bits: halves are added until one is left.
+inline std::uint32_t fold_words(std::uint64_t sum) {
+  sum += std::rotl(sum, 32);  // the upper half is now the sum of both, carry included
+  const auto half = static_cast<std::uint32_t>(sum >> 32);
+  return (half + std::rotl(half, 16)) >> 16;
+}
+
 /// sum_words() of the 20 octets of an IPv4 header without options.
 inline std::uint32_t sum_ipv4_header(const std::uint8_t* ip) {
   std::uint64_t first, second;
@@ -94,10 +107,7 @@ inline std::uint32_t sum_ipv4_header(const std::uint8_t* ip) {
   std::memcpy(&first, ip, 8);
   std::memcpy(&second, ip + 8, 8);
   std::memcpy(&third, ip + 16, 4);
-  constexpr std::uint64_t kLow = 0xffffffffU;
-  const std::uint64_t wide =
-      (first & kLow) + (first >> 32) + (second & kLow) + (second >> 32) + third;
-  return static_cast<std::uint32_t>((wide & 0xffffU) + (wide >> 16));
+  return fold_words(add_words(add_words(first, third), second));
 }
 
 inline std::uint16_t fold(std::uint32_t sum) {
@@ -136,7 +146,11 @@ inline void set_ipv4_checksum(std::uint8_t* ip, std::uint16_t header_length) {
   std::memcpy(ip + 10, &sum, 2);
 }
 
-/// What parse_ip() has shown about a packet.
+/// How much is known of a packet before it is parsed. Plain IPv4 has no options and is no fragment,
+/// as is_plain() shows: most are, and what follows is short for them.
+enum class Form : std::uint8_t { plain_ipv4, ipv4, ipv6 };
+
+/// What the parse of a header has shown about a packet.
 struct IpPacket {
   bool v6;
   std::uint8_t tos;
@@ -189,36 +203,54 @@ inline UpperLayer walk_ipv6_extensions(const std::uint8_t* data, std::uint16_t t
   return upper;
 }
 
+/// Version 4, a header of 20 octets, the whole datagram? At least 20 octets are there.
+inline bool is_plain(const std::uint8_t* ip) {
+  std::uint16_t fragment;
+  std::memcpy(&fragment, ip + 6, 2);
+  constexpr std::uint16_t kAny = kIpv4MoreFragments | kIpv4OffsetMask;
+  return ip[0] == 0x45 && (fragment & swap_to_big(kAny)) == 0;
+}
+
 /// Checks an IP header against the octets that are there: version, header length, total length, and
 /// for IPv4 the checksum. Octets beyond total_length are padding. False if any of it is wrong;
-/// `packet` is worth nothing then. Inline and field by field: a caller whose IpPacket stays its own
-/// has it in registers, where a copy would wait for its narrower stores.
-[[gnu::always_inline]] inline bool parse_ip(std::span<const std::uint8_t> octets,
-                                            IpPacket& packet) {
-  if (octets.size() < sizeof(Ipv4Header)) return false;
+/// `packet` is worth nothing then. Inline, field by field and for one form: a caller whose
+/// IpPacket stays its own has it in registers, where a copy would wait for its narrower stores, and
+/// what follows is compiled for that form.
+template <Form F>
+requires(F != Form::ipv6)
+    [[gnu::always_inline]] inline bool parse(std::span<const std::uint8_t> octets,
+                                             IpPacket& packet) {
+  constexpr bool kPlain = F == Form::plain_ipv4;
   const std::uint8_t* data = octets.data();
-  if (data[0] >> 4 == 4) {
-    const auto* ip = view_at<Ipv4Header>(data);
-    const auto header = static_cast<std::uint16_t>((data[0] & 0x0fU) * 4U);
-    const std::uint16_t total = ip->total_length.value();
-    if (header < sizeof(Ipv4Header) || total < header || total > octets.size()) return false;
-    const std::uint32_t sum =
-        header == sizeof(Ipv4Header) ? sum_ipv4_header(data) : sum_words(data, header);
-    if (fold(sum) != 0xffff) return false;
-    const std::uint16_t fragment = ip->fragment.value();
-    packet.v6 = false;
-    packet.tos = ip->tos;
-    packet.ttl = ip->ttl;
-    packet.protocol = ip->protocol;
-    packet.header_length = header;
-    packet.total_length = total;
-    packet.dont_fragment = (fragment & kIpv4DontFragment) != 0;
-    packet.fragment = (fragment & (kIpv4MoreFragments | kIpv4OffsetMask)) != 0;
-    packet.later_fragment = (fragment & kIpv4OffsetMask) != 0;
-    packet.upper_offset = packet.later_fragment ? std::uint16_t{0} : header;
-    return true;
-  }
-  if (data[0] >> 4 != 6 || octets.size() < sizeof(Ipv6Header)) return false;
+  if (!kPlain && (octets.size() < sizeof(Ipv4Header) || data[0] >> 4 != 4)) return false;
+  const auto* ip = view_at<Ipv4Header>(data);
+  const auto header =
+      static_cast<std::uint16_t>(kPlain ? sizeof(Ipv4Header) : (data[0] & 0x0fU) * 4U);
+  const std::uint16_t total = ip->total_length.value();
+  if (header < sizeof(Ipv4Header) || total < header || total > octets.size()) return false;
+  const std::uint32_t sum =
+      header == sizeof(Ipv4Header) ? sum_ipv4_header(data) : fold(sum_words(data, header));
+  if (sum != 0xffff) return false;
+  const std::uint16_t fragment = ip->fragment.value();
+  packet.v6 = false;
+  packet.tos = ip->tos;
+  packet.ttl = ip->ttl;
+  packet.protocol = ip->protocol;
+  packet.header_length = header;
+  packet.total_length = total;
+  packet.dont_fragment = (fragment & kIpv4DontFragment) != 0;
+  packet.fragment = !kPlain && (fragment & (kIpv4MoreFragments | kIpv4OffsetMask)) != 0;
+  packet.later_fragment = !kPlain && (fragment & kIpv4OffsetMask) != 0;
+  packet.upper_offset = packet.later_fragment ? std::uint16_t{0} : header;
+  return true;
+}
+
+template <Form F>
+requires(F == Form::ipv6)
+    [[gnu::always_inline]] inline bool parse(std::span<const std::uint8_t> octets,
+                                             IpPacket& packet) {
+  const std::uint8_t* data = octets.data();
+  if (octets.size() < sizeof(Ipv6Header) || data[0] >> 4 != 6) return false;
   const auto* ip = view_at<Ipv6Header>(data);
   const std::size_t total = std::size_t{ip->payload_length.value()} + sizeof(Ipv6Header);
   if (total > octets.size() || total > 0xffff) return false;
@@ -240,10 +272,12 @@ inline UpperLayer walk_ipv6_extensions(const std::uint8_t* data, std::uint16_t t
   return true;
 }
 
-/// The same for those who are not in a hurry: nothing if any of it is wrong.
+/// The same of either family, for those who are not in a hurry: nothing if any of it is wrong.
 inline std::optional<IpPacket> parse_ip(std::span<const std::uint8_t> octets) {
   IpPacket packet;
-  return parse_ip(octets, packet) ? std::optional(packet) : std::nullopt;
+  const bool good = !octets.empty() && octets[0] >> 4 == 6 ? parse<Form::ipv6>(octets, packet)
+                                                           : parse<Form::ipv4>(octets, packet);
+  return good ? std::optional(packet) : std::nullopt;
 }
 
 /// Replaces the ECN bits, keeping the IPv4 checksum right.

@@ -79,10 +79,8 @@ inline std::optional<SecTagView> parse_sectag(std::span<const std::uint8_t> mpdu
 // SC=1 only.
 inline void write_sectag(std::uint8_t* at, std::uint8_t tci_an, std::uint16_t secure_length,
                          std::uint32_t pn, std::uint64_t sci) {
-  store_be(at, kEtherTypeMacsec);
-  at[2] = tci_an;
-  at[3] = secure_length < kShortLengthLimit ? static_cast<std::uint8_t>(secure_length) : 0;
-  store_be(at + 4, pn);
+  const std::uint64_t sl = secure_length < kShortLengthLimit ? secure_length : 0;
+  store_be(at, std::uint64_t{kEtherTypeMacsec} << 48 | std::uint64_t{tci_an} << 40 | sl << 32 | pn);
   if ((tci_an & kTciSc) != 0) store_be(at + 8, sci);
 }
 

@@ -70,7 +70,7 @@ TEST(ReplayWindow, SweepAcceptsEachNumberOnce) {
       std::uint64_t number = 1;
       const std::uint64_t count = std::min<std::uint64_t>(2 * window, (kTwo32 - 1 - window) / jump);
       for (std::uint64_t i = 0; i < count; ++i, number += jump) {
-        ASSERT_FALSE(replay.certainly_too_old(static_cast<std::uint32_t>(number)));
+        ASSERT_FALSE(!replay.plausible(static_cast<std::uint32_t>(number)));
         ASSERT_EQ(replay.accept(SeqNo(number)), ReplayVerdict::fresh) << window << ' ' << number;
         accepted.push_back(number);
         ASSERT_NE(replay.accept(SeqNo(number)), ReplayVerdict::fresh) << window << ' ' << number;
@@ -80,7 +80,7 @@ TEST(ReplayWindow, SweepAcceptsEachNumberOnce) {
         const bool left = again + window <= replay.top().value();
         ASSERT_EQ(verdict, left ? ReplayVerdict::too_old : ReplayVerdict::duplicate)
             << window << ' ' << again;
-        ASSERT_EQ(replay.certainly_too_old(static_cast<std::uint32_t>(again)), left);
+        ASSERT_EQ(!replay.plausible(static_cast<std::uint32_t>(again)), left);
       }
       for (std::uint32_t i = 0; i < window; ++i, ++number) {
         ASSERT_EQ(replay.accept(SeqNo(number)), ReplayVerdict::fresh) << window << ' ' << number;
@@ -107,7 +107,7 @@ TEST(ReplayWindow, SkippedNumbersInTheWindowAreFreshOnce) {
       }
       if (bottom > 1) {
         EXPECT_EQ(replay.accept(SeqNo(bottom - 1)), ReplayVerdict::too_old);
-        EXPECT_TRUE(replay.certainly_too_old(static_cast<std::uint32_t>(bottom - 1)));
+        EXPECT_TRUE(!replay.plausible(static_cast<std::uint32_t>(bottom - 1)));
       }
       EXPECT_EQ(replay.top().value(), top);
     }
@@ -128,7 +128,7 @@ TEST(ReplayWindow, ReverseOrderWithinTheWindow) {
 
 TEST(ReplayWindow, ZeroIsNeverFresh) {
   ReplayWindow replay = window_of(32);
-  EXPECT_TRUE(replay.certainly_too_old(0));
+  EXPECT_TRUE(!replay.plausible(0));
   EXPECT_EQ(replay.accept(SeqNo(0)), ReplayVerdict::too_old);
   EXPECT_EQ(replay.accept(SeqNo(1)), ReplayVerdict::fresh);
 }
@@ -142,7 +142,7 @@ TEST(ReplayWindow, ForgedHighNumberDoesNotAdvance) {
       ASSERT_EQ(replay.accept(SeqNo(number)), ReplayVerdict::fresh);
     }
     for (const std::uint32_t forged : {101U, 0x7FFFFFFFU, 0x80000000U, 0xFFFFFFFFU}) {
-      (void)replay.certainly_too_old(forged);
+      (void)replay.plausible(forged);
       (void)replay.infer(forged);
       EXPECT_EQ(replay.top().value(), 100U);
     }
@@ -154,7 +154,7 @@ TEST(ReplayWindow, ForgedHighNumberDoesNotAdvance) {
 TEST(ReplayWindow, WithoutAWindowEverythingIsFresh) {
   ReplayWindow replay = window_of(0);
   for (const std::uint64_t number : {7U, 7U, 1U, 0U, 0xFFFFFFFFU, 7U}) {
-    EXPECT_FALSE(replay.certainly_too_old(static_cast<std::uint32_t>(number)));
+    EXPECT_FALSE(!replay.plausible(static_cast<std::uint32_t>(number)));
     EXPECT_EQ(replay.accept(SeqNo(number)), ReplayVerdict::fresh);
   }
   EXPECT_EQ(replay.top().value(), 0xFFFFFFFFU);
@@ -165,7 +165,7 @@ TEST(ReplayWindow, WithoutEsnTheTopOf32BitsIsTheEnd) {
   EXPECT_EQ(replay.accept(SeqNo(kTwo32 - 1)), ReplayVerdict::fresh);
   EXPECT_EQ(replay.accept(SeqNo(kTwo32 - 2)), ReplayVerdict::fresh);
   EXPECT_EQ(replay.accept(SeqNo(kTwo32 - 3)), ReplayVerdict::duplicate);
-  EXPECT_TRUE(replay.certainly_too_old(1)) << "a wrapped number is old, not new";
+  EXPECT_TRUE(!replay.plausible(1)) << "a wrapped number is old, not new";
   EXPECT_EQ(replay.accept(*replay.infer(1)), ReplayVerdict::too_old);
 }
 
@@ -184,13 +184,13 @@ ReplayVerdict receive(ReplayWindow& replay, std::uint64_t number) {
   const auto low = static_cast<std::uint32_t>(number);
   const auto inferred = replay.infer(low);
   if (!inferred) {
-    EXPECT_TRUE(replay.certainly_too_old(low));
+    EXPECT_TRUE(!replay.plausible(low));
     return ReplayVerdict::too_old;
   }
   // A high word inferred wrongly fails the ICV, so nothing is committed.
   if (inferred->value() != number) return ReplayVerdict::too_old;
   const ReplayVerdict verdict = replay.accept(*inferred);
-  EXPECT_FALSE(verdict == ReplayVerdict::fresh && replay.certainly_too_old(low));
+  EXPECT_FALSE(verdict == ReplayVerdict::fresh && !replay.plausible(low));
   return verdict;
 }
 
@@ -280,7 +280,7 @@ TEST(ReplayWindow, BehavesAsTheNaiveModel) {
       const std::uint64_t number = distance < 0 && static_cast<std::uint64_t>(-distance) > centre
                                        ? 0
                                        : centre + static_cast<std::uint64_t>(distance);
-      const bool early = replay.certainly_too_old(static_cast<std::uint32_t>(number));
+      const bool early = !replay.plausible(static_cast<std::uint32_t>(number));
       const ReplayVerdict verdict = replay.accept(SeqNo(number));
       RC_ASSERT(verdict == naive.accept(number));
       RC_ASSERT(early == (verdict == ReplayVerdict::too_old));
