@@ -122,37 +122,6 @@ struct LastSa {
   }
 }
 
-// The first pass: what the packet is and which policy it falls under. True: it goes on, to
-// esp_out's tunnel or without one.
-template <wire::Form F>
-[[gnu::always_inline]] inline bool look_up(const Burst& burst, Packet& packet, bool wide) {
-  const LineSnapshot& line = *burst.line;
-  forward::Received r;
-  if (!forward::receive<F>(packet, false, r)) return false;
-  if (line.gateway->is_own(r.key)) {
-    forward::punt(packet, forward::mark_of(packet, PuntReason::own, false), DropReason::punted);
-    return false;
-  }
-  const PolicyVerdict verdict =
-      wide ? line.spd->outbound(PacketKey(r.key)) : burst.flows->outbound(*line.spd, r.key);
-  if (verdict.action == PolicyAction::discard) {
-    drop(packet, DropReason::policy_discard);
-    return false;
-  }
-  if (r.packet.ttl <= 1) {
-    forward::punt(packet, forward::mark_of(packet, PuntReason::ttl, false),
-                  DropReason::ttl_expired);
-    return false;
-  }
-  return verdict.action == PolicyAction::bypass || find_sa(packet, verdict.slot(burst.worker));
-}
-
-[[gnu::noinline]] bool look_up_other(const Burst& burst, Packet& packet, wire::Form form,
-                                     bool wide) {
-  return form == wire::Form::ipv4 ? look_up<wire::Form::ipv4>(burst, packet, wide)
-                                  : look_up<wire::Form::ipv6>(burst, packet, wide);
-}
-
 // A packet that does not fit there: punted, or cut into pieces of which it becomes the first.
 // False: it does not go on.
 [[gnu::cold]] bool fit(Burst& burst, Packet& packet, std::uint16_t largest, std::size_t& more) {
@@ -169,28 +138,78 @@ template <wire::Form F>
   return true;
 }
 
-// The second: where it goes, and whether it fits there.
-[[gnu::always_inline]] inline void send(Burst& burst, Packet& packet, LastSa& last) {
-  auto* const ip = rte_pktmbuf_mtod(packet.mbuf, std::uint8_t*) + kEthernetLength;
-  Exit bypassing;
-  const bool protecting = packet.esp_out != nullptr;
-  if (!protecting) {
-    if (!bypass(burst, packet, bypassing)) return;
-  } else if (packet.esp_out != last.sa && !find_exit(*burst.line, *packet.esp_out, packet, last)) {
-    return;
-  }
-  const Exit& exit = protecting ? last.exit : bypassing;
+// Onto its way by `exit`, if it fits there.
+[[gnu::always_inline]] inline void leave(Burst& burst, Packet& packet, std::uint8_t* ip, bool v6,
+                                         const Exit& exit) {
   std::size_t more = 0;  // fragments
   if (packet.mbuf->data_len > exit.largest + kEthernetLength &&
-      !fit(burst, packet, exit.largest, more))
+      !fit(burst, packet, exit.largest, more)) [[unlikely]]
     return;
-  const bool v6 = ip[0] >> 4 == 6;
   wire::decrement_ttl(ip, v6);
   exit.layer2.store(ip - kEthernetLength);
   packet.port = static_cast<std::uint8_t>(exit.port);
-  packet.to_inside = 0;
   if (v6) packet.flags |= kPacketIpv6;
-  if (more != 0) fragment(burst, packet, exit.largest, more);
+  if (more != 0) [[unlikely]]
+    fragment(burst, packet, exit.largest, more);
+}
+
+// A burst's packets between the passes.
+struct Passes {
+  bool wide;    // policies are looked up without the flow cache
+  LastSa last;  // after the first pass the SA of its first packet
+  std::array<std::uint8_t, kBurstPackets> later;
+  std::size_t count = 0;
+};
+
+// The first pass: what the packet is and which policy it falls under. The first packet's SA is not
+// waited for together with others', so its packets leave at once. True: it goes on in the second
+// pass, to esp_out's tunnel or without one.
+template <wire::Form F>
+[[gnu::always_inline]] inline bool look_up(Burst& burst, Packet& packet, Passes& passes) {
+  const LineSnapshot& line = *burst.line;
+  forward::Received r;
+  if (!forward::receive<F>(packet, false, r)) return false;
+  if (line.gateway->is_own(r.key)) {
+    forward::punt(packet, forward::mark_of(packet, PuntReason::own, false), DropReason::punted);
+    return false;
+  }
+  const PolicyVerdict verdict =
+      passes.wide ? line.spd->outbound(PacketKey(r.key)) : burst.flows->outbound(*line.spd, r.key);
+  if (verdict.action == PolicyAction::discard) {
+    drop(packet, DropReason::policy_discard);
+    return false;
+  }
+  if (r.packet.ttl <= 1) {
+    forward::punt(packet, forward::mark_of(packet, PuntReason::ttl, false),
+                  DropReason::ttl_expired);
+    return false;
+  }
+  if (verdict.action == PolicyAction::bypass) return true;
+  if (!find_sa(packet, verdict.slot(burst.worker))) return false;
+  LastSa& last = passes.last;
+  if (last.sa == nullptr && !find_exit(line, *packet.esp_out, packet, last)) return false;
+  if (packet.esp_out != last.sa) return true;
+  leave(burst, packet, r.ip, r.packet.v6, last.exit);
+  return false;
+}
+
+[[gnu::noinline]] bool look_up_other(Burst& burst, Packet& packet, wire::Form form,
+                                     Passes& passes) {
+  return form == wire::Form::ipv4 ? look_up<wire::Form::ipv4>(burst, packet, passes)
+                                  : look_up<wire::Form::ipv6>(burst, packet, passes);
+}
+
+// The second: where it goes.
+[[gnu::always_inline]] inline void send(Burst& burst, Packet& packet, LastSa& last) {
+  auto* const ip = rte_pktmbuf_mtod(packet.mbuf, std::uint8_t*) + kEthernetLength;
+  const bool v6 = ip[0] >> 4 == 6;
+  if (packet.esp_out == nullptr) {
+    Exit exit;
+    if (bypass(burst, packet, exit)) leave(burst, packet, ip, v6, exit);
+    return;
+  }
+  if (packet.esp_out != last.sa && !find_exit(*burst.line, *packet.esp_out, packet, last)) return;
+  leave(burst, packet, ip, v6, last.exit);
 }
 
 }  // namespace
@@ -198,10 +217,9 @@ template <wire::Form F>
 // Passes, so that what many packets need is fetched side by side.
 void classify(Burst& burst) {
   const std::uint16_t received = burst.count;  // fragments that join are done
-  const bool wide = burst.line->spd->outbound_is_wide();
-  if (wide) prefetch_policies(burst);
-  std::array<std::uint8_t, kBurstPackets> going;
-  std::size_t count = 0;
+  Passes passes;
+  passes.wide = burst.line->spd->outbound_is_wide();
+  if (passes.wide) prefetch_policies(burst);
   const OutboundSa* before = nullptr;
   for (std::uint16_t i = 0; i < received; ++i) {
     Packet& packet = burst.packets[i];
@@ -209,18 +227,18 @@ void classify(Burst& burst) {
     packet.esp_out = nullptr;
     wire::Form form;
     if (!forward::admit(packet, burst.line->inside[packet.in_port], false, form)) continue;
-    const bool goes = form == wire::Form::plain_ipv4
-                          ? look_up<wire::Form::plain_ipv4>(burst, packet, wide)
-                          : look_up_other(burst, packet, form, wide);
-    if (!goes) continue;
-    going[count++] = static_cast<std::uint8_t>(i);
+    const bool later = form == wire::Form::plain_ipv4
+                           ? look_up<wire::Form::plain_ipv4>(burst, packet, passes)
+                           : look_up_other(burst, packet, form, passes);
+    if (!later) continue;
+    passes.later[passes.count++] = static_cast<std::uint8_t>(i);
     if (packet.esp_out != before) {
       before = packet.esp_out;
       if (before != nullptr) before->prefetch();
     }
   }
-  LastSa last;
-  for (std::size_t k = 0; k < count; ++k) send(burst, burst.packets[going[k]], last);
+  for (std::size_t k = 0; k < passes.count; ++k)
+    send(burst, burst.packets[passes.later[k]], passes.last);
 }
 
 }  // namespace sealwire::pipelines::gateway_egress
