@@ -15,6 +15,7 @@
 
 #include <immintrin.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "crypto/batch_gcm/kernel.h"
@@ -264,10 +265,13 @@ SEALWIRE_INLINE void packet(const Schedule& key, AeadOp& op) {
 template <class V, bool Seal>
 SEALWIRE_INLINE void packets(std::span<AeadOp* const> ops) {
   constexpr std::size_t kAhead = 3;  // packets whose keys are on their way
+  const auto prefetch = [](const AeadOp& op) {
+    static_cast<const Key*>(op.key)->schedule.prefetch();
+  };
+  for (std::size_t i = 0; i < std::min(kAhead, ops.size()); ++i) prefetch(*ops[i]);
   for (std::size_t i = 0; i < ops.size(); ++i) {
     AeadOp& op = *ops[i];
-    if (i + kAhead < ops.size() && ops[i + kAhead]->key != op.key)
-      static_cast<const Key*>(ops[i + kAhead]->key)->schedule.prefetch();
+    if (i + kAhead < ops.size() && ops[i + kAhead]->key != op.key) prefetch(*ops[i + kAhead]);
     const Schedule& key = static_cast<const Key*>(op.key)->schedule;
     switch (key.rounds) {
       case 10:

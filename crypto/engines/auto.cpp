@@ -92,15 +92,13 @@ class AutoEngine final : public Engine {
     std::array<std::size_t, kMaxCandidates> counts{};
     for (std::size_t i = 0; i < batch.count; ++i) {
       AeadOp& op = batch.ops[i];
-      if (op.key == nullptr || op.key->family() != core_.get()) {
+      if (!well_formed(op, core_.get())) {
         op.status = OpStatus::error;
         continue;
       }
       const auto* key = static_cast<const AutoKey*>(op.key);
-      // Lengths that cannot be are the candidate's to refuse.
       const std::uint8_t candidate = key->candidate(batch.direction, op.length + op.aad_length);
       op.key = key->of(candidate).get();
-      __builtin_prefetch(op.key);
       lists_[candidate][counts[candidate]++] = &op;
     }
     for (std::size_t i = 0; i < engines_.size(); ++i) {

@@ -23,7 +23,7 @@ constexpr char kFamily = 0;
 
 class BatchGcmEngine final : public SyncEngine {
  public:
-  explicit BatchGcmEngine(const Kernel& kernel) : kernel_(kernel) {}
+  explicit BatchGcmEngine(const Kernel& kernel) : SyncEngine(&kFamily), kernel_(kernel) {}
 
   std::string_view name() const noexcept override { return "batch-gcm"; }
 
@@ -46,17 +46,7 @@ class BatchGcmEngine final : public SyncEngine {
   }
 
   void run(std::span<AeadOp* const> ops, Direction direction) noexcept override {
-    std::array<AeadOp*, AeadBatch::kCapacity> good;
-    std::size_t count = 0;
-    for (AeadOp* op : ops) {
-      if (well_formed(*op, &kFamily)) {
-        good[count++] = op;
-      } else {
-        op->status = OpStatus::error;
-      }
-    }
-    const std::span<AeadOp* const> work{good.data(), count};
-    direction == Direction::seal ? kernel_.seal(work) : kernel_.open(work);
+    direction == Direction::seal ? kernel_.seal(ops) : kernel_.open(ops);
   }
 
  private:

@@ -190,7 +190,7 @@ struct GcmCalls {
 class IpsecMbEngine final : public SyncEngine {
  public:
   IpsecMbEngine(const void* family, Manager best, Manager sha_ni) noexcept
-      : family_(family), best_(std::move(best)), sha_ni_(std::move(sha_ni)) {
+      : SyncEngine(family), best_(std::move(best)), sha_ni_(std::move(sha_ni)) {
     IMB_MGR* m = best_.get();
     gcm_[0] = {m->gcm128_enc, m->gcm128_dec, m->gmac128_init, m->gmac128_update,
                m->gmac128_finalize};
@@ -213,12 +213,12 @@ class IpsecMbEngine final : public SyncEngine {
     switch (facts.cipher) {
       case Cipher::aes_gcm:
       case Cipher::aes_gmac: {
-        auto made = std::make_unique<GcmKey>(algorithm, family_);
+        auto made = std::make_unique<GcmKey>(algorithm, family());
         expand_gcm(best_.get(), octets, *made);
         return made;
       }
       case Cipher::chacha20_poly1305: {
-        auto made = std::make_unique<ChaChaKey>(algorithm, family_);
+        auto made = std::make_unique<ChaChaKey>(algorithm, family());
         std::memcpy(made->key, octets, facts.cipher_key_length);
         return made;
       }
@@ -226,7 +226,7 @@ class IpsecMbEngine final : public SyncEngine {
       case Cipher::null:
         break;
     }
-    auto made = std::make_unique<HmacKey>(algorithm, family_);
+    auto made = std::make_unique<HmacKey>(algorithm, family());
     expand_cbc(best_.get(), octets, *made);
     expand_hmac(manager_of(facts.hash), octets + facts.cipher_key_length, *made);
     return made;
@@ -235,10 +235,6 @@ class IpsecMbEngine final : public SyncEngine {
   void run(std::span<AeadOp* const> ops, Direction direction) noexcept override {
     std::size_t left = 0;  // HMAC operations wait here to be done together
     for (AeadOp* op : ops) {
-      if (!well_formed(*op, family_)) {
-        op->status = OpStatus::error;
-        continue;
-      }
       switch (op->key->info().cipher) {
         case Cipher::aes_gcm:
         case Cipher::aes_gmac:
@@ -458,7 +454,6 @@ class IpsecMbEngine final : public SyncEngine {
     return done;
   }
 
-  const void* family_;
   Manager best_;
   Manager sha_ni_;  ///< only where it is better for SHA-1 and SHA-256
   std::array<GcmCalls, 3> gcm_;

@@ -225,7 +225,7 @@ bool open_cbc(EVP_CIPHER_CTX* context, AeadOp& op) noexcept {
 class OpenSslEngine final : public SyncEngine {
  public:
   OpenSslEngine(Family* family, unsigned instance) noexcept
-      : family_(family), instance_(instance) {}
+      : SyncEngine(family), family_(family), instance_(instance) {}
   ~OpenSslEngine() override {
     family_->instances.fetch_and(~(std::uint64_t{1} << instance_), std::memory_order_release);
   }
@@ -263,7 +263,6 @@ class OpenSslEngine final : public SyncEngine {
  private:
   void run_one(AeadOp& op, Direction direction) noexcept {
     op.status = OpStatus::error;
-    if (!well_formed(op, family_)) return;
     Contexts* contexts = static_cast<const OpenSslKey*>(op.key)->contexts(instance_);
     if (contexts == nullptr) return;
     const AlgorithmInfo& facts = op.key->info();

@@ -12,18 +12,34 @@ namespace sealwire::crypto {
 /// An engine that finishes in submit(). The `auto` engine composes these by run().
 class SyncEngine : public Engine {
  public:
-  /// Does `ops` (at most AeadBatch::kCapacity, all in one direction) and sets the status of each,
-  /// never to pending.
+  /// Does `ops` (at most AeadBatch::kCapacity, all in one direction, well formed and with keys of
+  /// this engine's family) and sets the status of each, never to pending.
   virtual void run(std::span<AeadOp* const> ops, Direction direction) noexcept = 0;
 
   void submit(AeadBatch& batch) noexcept final {
     AeadOp* ops[AeadBatch::kCapacity];
-    for (std::uint16_t i = 0; i < batch.count; ++i) ops[i] = &batch.ops[i];
-    run({ops, batch.count}, batch.direction);
+    std::size_t good = 0;
+    for (std::uint16_t i = 0; i < batch.count; ++i) {
+      AeadOp& op = batch.ops[i];
+      if (well_formed(op, family_)) {
+        ops[good++] = &op;
+      } else {
+        op.status = OpStatus::error;
+      }
+    }
+    if (good != 0) run({ops, good}, batch.direction);
     batch.pending = 0;
   }
 
   bool poll(AeadBatch& batch) noexcept final { return batch.pending == 0; }
+
+ protected:
+  explicit SyncEngine(const void* family) noexcept : family_(family) {}
+  /// What marks its keys: AeadKey::family().
+  const void* family() const noexcept { return family_; }
+
+ private:
+  const void* const family_;
 };
 
 /// Zeroes the data of an operation that failed to verify, so that nothing unauthenticated can

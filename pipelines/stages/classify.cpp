@@ -19,15 +19,25 @@ using forward::kEthernetLength;
 // Where a packet leaves.
 struct Exit {
   wire::EthernetWords layer2;
-  std::uint16_t port;
-  std::uint16_t largest;  // IP packet that fits, before ESP
+  std::uint64_t link = 0;     // that layer2 is to
+  std::uint16_t port = 0;     // that layer2 is from
+  std::uint16_t largest = 0;  // IP packet that fits, before ESP
+  bool v6 = false;            // what leaves is IPv6
 };
 
-Exit exit_by(const LinePort& port, std::uint64_t link, std::uint16_t number, std::uint16_t largest,
-             bool v6) {
+[[gnu::noinline]] void write_exit(Exit& exit, const LineSnapshot& line, const forward::Hop& hop,
+                                  bool v6) {
   std::uint8_t layer2[kEthernetLength];
-  forward::write_layer2(layer2, link, port.mac, v6);
-  return {wire::EthernetWords(layer2), number, largest};
+  forward::write_layer2(layer2, hop.link, line.outside[hop.port].mac, v6);
+  exit = {wire::EthernetWords(layer2), hop.link, hop.port, exit.largest, v6};
+}
+
+// Most exits of a burst differ in nothing but `largest`.
+[[gnu::always_inline]] inline void lead(Exit& exit, const LineSnapshot& line,
+                                        const forward::Hop& hop, bool v6) {
+  if (exit.link == hop.link && exit.port == hop.port && exit.v6 == v6) [[likely]]
+    return;
+  write_exit(exit, line, hop, v6);
 }
 
 void too_big(Packet& packet, std::uint16_t mtu, DropReason reason) {
@@ -53,25 +63,32 @@ struct LastSa {
   Exit exit{};
 };
 
+// By the routes. False: `packet` is dropped or waits.
+[[gnu::noinline]] bool find_hop(const LineSnapshot& line, const OutboundSa& sa, Packet& packet,
+                                forward::Hop& hop) {
+  const forward::NextHop found = forward::next_hop(*line.gateway, Side::outside, sa.destination);
+  if (found.link == 0) return no_link(packet, found);
+  hop = found;
+  return true;
+}
+
 // False: `packet` is dropped or waits, and `last` is as it was.
-[[gnu::noinline]] bool find_exit(const LineSnapshot& line, const OutboundSa& sa, Packet& packet,
-                                 LastSa& last) {
+[[gnu::always_inline]] inline bool find_exit(const LineSnapshot& line, const OutboundSa& sa,
+                                             Packet& packet, LastSa& last) {
   const Gateway& gateway = *line.gateway;
   forward::Hop hop;
   // The SA's own next hop, by the control thread; else by the routes.
   const Adjacency* const known = sa.adjacency.load(std::memory_order_acquire);
   if (known != nullptr && known->port < gateway.outside.size())
     hop = {known->link.load(std::memory_order_acquire), known->port, true};
-  if (hop.link == 0) {
-    const forward::NextHop found = forward::next_hop(gateway, Side::outside, sa.destination);
-    if (found.link == 0) return no_link(packet, found);
-    hop = found;
-  }
+  if (hop.link == 0 && !find_hop(line, sa, packet, hop)) [[unlikely]]
+    return false;
   __builtin_prefetch(sa.key);
   const std::uint16_t outer = gateway.outside[hop.port].ip_mtu;
   const std::uint16_t path = sa.path_mtu.load(std::memory_order_relaxed);
-  const std::uint16_t largest = sa.largest_inner(path == 0 ? outer : std::min(path, outer));
-  last = {&sa, exit_by(line.outside[hop.port], hop.link, hop.port, largest, sa.outer_v6)};
+  lead(last.exit, line, hop, sa.outer_v6);
+  last.exit.largest = sa.largest_inner(path == 0 ? outer : std::min(path, outer));
+  last.sa = &sa;
   return true;
 }
 
@@ -93,8 +110,8 @@ struct LastSa {
   if (hop.link == 0)
     return no_link(packet, forward::next_hop(gateway, Side::outside, destination_of(key)));
   packet.flags |= kPacketSkipEsp;
-  exit = exit_by(burst.line->outside[hop.port], hop.link, hop.port,
-                 gateway.outside[hop.port].ip_mtu, key.v6());
+  lead(exit, *burst.line, hop, key.v6());
+  exit.largest = gateway.outside[hop.port].ip_mtu;
   return true;
 }
 
@@ -155,9 +172,10 @@ struct LastSa {
 
 // A burst's packets between the passes.
 struct Passes {
-  bool wide;    // policies are looked up without the flow cache
-  LastSa last;  // after the first pass the SA of its first packet
+  bool wide;    // policies are looked up without the flow cache, slots in a pass of their own
+  LastSa last;  // not wide: after the first pass the SA of its first packet
   std::array<std::uint8_t, kBurstPackets> later;
+  std::array<const OutboundSlot*, kBurstPackets> slots;  // wide: of those; null: no tunnel
   std::size_t count = 0;
 };
 
@@ -174,7 +192,7 @@ template <wire::Form F>
     return false;
   }
   const PolicyVerdict verdict =
-      passes.wide ? line.spd->outbound(PacketKey(r.key)) : burst.flows->outbound(*line.spd, r.key);
+      passes.wide ? line.spd->outbound_of_many(r.key) : burst.flows->outbound(*line.spd, r.key);
   if (verdict.action == PolicyAction::discard) {
     drop(packet, DropReason::policy_discard);
     return false;
@@ -184,7 +202,14 @@ template <wire::Form F>
                   DropReason::ttl_expired);
     return false;
   }
-  if (verdict.action == PolicyAction::bypass) return true;
+  const bool bypassing = verdict.action == PolicyAction::bypass;
+  if (passes.wide) {
+    const OutboundSlot* const slot = bypassing ? nullptr : &verdict.slot(burst.worker);
+    __builtin_prefetch(slot);
+    passes.slots[passes.count] = slot;
+    return true;
+  }
+  if (bypassing) return true;
   if (!find_sa(packet, verdict.slot(burst.worker))) return false;
   LastSa& last = passes.last;
   if (last.sa == nullptr && !find_exit(line, *packet.esp_out, packet, last)) return false;
@@ -197,6 +222,15 @@ template <wire::Form F>
                                      Passes& passes) {
   return form == wire::Form::ipv4 ? look_up<wire::Form::ipv4>(burst, packet, passes)
                                   : look_up<wire::Form::ipv6>(burst, packet, passes);
+}
+
+// Between them, if policies are many: which SA it is. A packet without one goes nowhere.
+void find_sas(Burst& burst, Passes& passes) {
+  for (std::size_t k = 0; k < passes.count; ++k) {
+    if (passes.slots[k] == nullptr) continue;
+    Packet& packet = burst.packets[passes.later[k]];
+    if (find_sa(packet, *passes.slots[k])) packet.esp_out->prefetch();
+  }
 }
 
 // The second: where it goes.
@@ -237,8 +271,11 @@ void classify(Burst& burst) {
       if (before != nullptr) before->prefetch();
     }
   }
-  for (std::size_t k = 0; k < passes.count; ++k)
-    send(burst, burst.packets[passes.later[k]], passes.last);
+  if (passes.wide) find_sas(burst, passes);
+  for (std::size_t k = 0; k < passes.count; ++k) {
+    Packet& packet = burst.packets[passes.later[k]];
+    if (packet.drop == DropReason::none) send(burst, packet, passes.last);
+  }
 }
 
 }  // namespace sealwire::pipelines::gateway_egress

@@ -129,9 +129,10 @@ bool has_room(const rte_mbuf* m, std::uint32_t head, std::uint32_t tail) {
   const bool udp = sa.udp;
   const std::uint64_t payload = esp + (udp ? 8U : 0U);
   if (sa.outer_v6) {
-    std::memcpy(ip, sa.header.data(), 40);
-    wire::store_be(ip, static_cast<std::uint16_t>(0x6000U | tos << 4U));
-    wire::store_be(ip + 4, static_cast<std::uint16_t>(payload));
+    // Version, TOS, no flow label; length, next header, hop limit.
+    wire::store_be(ip,
+                   std::uint64_t{6} << 60 | tos << 52 | payload << 16 | sa.next_header_hop_limit);
+    std::memcpy(ip + 8, sa.header_from(8), 32);
   } else {
     const std::uint16_t inner_flags =
         inner_v6 ? wire::kIpv4DontFragment : wire::load_be<std::uint16_t>(inner + 6);
@@ -142,12 +143,12 @@ bool has_room(const rte_mbuf* m, std::uint32_t head, std::uint32_t tail) {
     const auto checksum =
         static_cast<std::uint16_t>(~wire::fold_words(wire::add_words(first, sa.checksum_base)));
     std::memcpy(ip, &first, 8);
-    std::memcpy(ip + 8, sa.header.data() + 8, 12);
+    std::memcpy(ip + 8, sa.header_from(8), 12);
     std::memcpy(ip + 10, &checksum, 2);
   }
   if (udp) {
     std::uint8_t* const header = ip + sa.header_length - 8;
-    std::memcpy(header, sa.header.data() + sa.header_length - 8, 8);
+    std::memcpy(header, sa.header_from(sa.header_length - 8U), 8);
     wire::store_be(header + 4, static_cast<std::uint16_t>(esp + 8U));
   }
 }
@@ -229,7 +230,7 @@ void finish(Burst& burst) {
     const std::uint32_t length = inner_octets(packet) - sa.header_length;
     if (aad_moves_header(sa)) {
       std::memcpy(header, &sa.spi_be, 4);
-      std::memcpy(header - 4, sa.header.data() + sa.header_length - 4, 4);
+      std::memcpy(header - 4, sa.header_from(sa.header_length - 4U), 4);
       if (sa.udp) wire::store_be(header - 4, static_cast<std::uint16_t>(length + 8U));
     }
     // IPv6 wants the checksum that IPv4 may leave out (RFC 3948 §2.1, RFC 8200 §8.1).

@@ -60,29 +60,29 @@ void set_copied_fields(OutboundSa& sa, const OutboundSaParameters& p) {
 }
 
 void write_header_template(OutboundSa& sa, const OutboundSaParameters& p) {
-  std::uint8_t* h = sa.header.data();
-  std::uint8_t protocol = p.udp ? 17 : 50;
+  std::uint8_t header[48] = {};
+  const std::uint8_t protocol = p.udp ? wire::kProtocolUdp : wire::kProtocolEsp;
+  std::uint8_t length = 0;
   if (p.source.v6) {
-    h[0] = 0x60;
-    h[6] = protocol;
-    h[7] = p.ttl;
-    std::memcpy(h + 8, p.source.octets.data(), 16);
-    std::memcpy(h + 24, p.destination.octets.data(), 16);
-    sa.header_length = 40;
+    sa.next_header_hop_limit = static_cast<std::uint16_t>(protocol << 8 | p.ttl);
+    std::memcpy(header + 8, p.source.octets.data(), 16);
+    std::memcpy(header + 24, p.destination.octets.data(), 16);
+    length = sizeof(wire::Ipv6Header);
   } else {
-    h[8] = p.ttl;
-    h[9] = protocol;
-    std::memcpy(h + 12, p.source.octets.data(), 4);
-    std::memcpy(h + 16, p.destination.octets.data(), 4);
-    sa.checksum_base = wire::fold(wire::sum_words(h + 8, 12));
-    sa.header_length = 20;
+    header[8] = p.ttl;
+    header[9] = protocol;
+    std::memcpy(header + 12, p.source.octets.data(), 4);
+    std::memcpy(header + 16, p.destination.octets.data(), 4);
+    length = sizeof(wire::Ipv4Header);
+    sa.checksum_base = wire::fold(wire::sum_words(header, length));
   }
   if (p.udp) {
-    std::uint8_t* udp = h + sa.header_length;
-    wire::store_be(udp, p.udp->source_port);
-    wire::store_be(udp + 2, p.udp->destination_port);
-    sa.header_length = static_cast<std::uint8_t>(sa.header_length + 8);
+    wire::store_be(header + length, p.udp->source_port);
+    wire::store_be(header + length + 2, p.udp->destination_port);
+    length = static_cast<std::uint8_t>(length + 8);
   }
+  sa.header_length = length;
+  std::memcpy(sa.header.data(), header + OutboundSa::kTemplateAt, sa.header.size());
 }
 
 }  // namespace

@@ -117,49 +117,52 @@ inline constexpr std::uint32_t kEsnAadLength = 12;
 /// Which form of packet an SA makes, decided when it is added.
 enum class EspTransform : std::uint8_t { gcm, chacha, gmac, cbc_hmac, null_hmac };
 
-/// What the number turn writes; a line of its own. Written by the holder of the number turn only.
-struct alignas(64) OutboundRuntime {
+/// What the number turn writes, what it writes for every packet first. Written by the holder of the
+/// number turn only.
+struct OutboundRuntime {
   std::atomic<std::uint64_t> next_sn{1};
   Counter packets, octets;  // numbered, i.e. protected (inner octets)
-  Counter lifetime_drops, exhausted_drops;
   bool spent = false;       // hard lifetime reached
   std::uint8_t raised = 0;  // bit per SaEventKind
+  Counter lifetime_drops, exhausted_drops;
 };
 
-/// An outbound SA. Configuration lines first, read by every worker; then the runtime line.
+/// An outbound SA. For every packet one line is read by every worker, and one written in the number
+/// turn; what an IPv6 header needs beside them comes between.
 struct alignas(64) OutboundSa {
-  // --- first line: what build reads for every packet
   const crypto::AeadKey* key = nullptr;
   std::atomic<const Adjacency*> adjacency{
       nullptr};  // control: wo; next hop of the outer destination, or null
   crypto::nonce::EspSalt salt{};
   std::uint32_t spi_be = 0;
+  // The bits of the outer TOS and DF that are the inner packet's, and those that are always set.
+  std::uint16_t df_copied = 0, df_set = 0;
+  std::uint8_t tos_copied = 0, tos_set = 0;
+  // Of the IPv4 header template, one's complement sum in memory order.
+  std::uint16_t checksum_base = 0;
+  std::atomic<std::uint16_t> path_mtu{0};  // control: wo
   EspTransform transform{};
   bool esn = false;
   bool outer_v6 = false;
   bool udp = false;
-  bool limited = false;  // `lifetime` has a limit
-  // The bits of the outer TOS and DF that are the inner packet's, and those that are always set.
-  std::uint8_t tos_copied = 0, tos_set = 0;
-  std::uint16_t df_copied = 0, df_set = 0;
-  std::uint8_t header_length = 0;  // outer IP (+ UDP): octets of `header` in use
+  std::uint8_t header_length = 0;  // outer IP (+ UDP), octets
   std::uint8_t front = 0;          // that, ESP header and IV: what comes before the inner packet
   std::uint8_t headroom = 0;       // that, and the AAD where it stands nowhere in the packet
   std::uint8_t iv_length = 0;
   std::uint8_t icv_length = 0;
   std::uint8_t pad_mask = 3;  // ESP alignment - 1
-  // Of the IPv4 header template from its TTL on, one's complement sum in memory order.
-  std::uint16_t checksum_base = 0;
-  std::atomic<std::uint16_t> path_mtu{0};  // control: wo
+  // Template of the outer header from its octet kTemplateAt on, network order: IPv4's ends the
+  // line.
+  static constexpr std::size_t kTemplateAt = 8;
+  std::array<std::uint8_t, 40> header{};
 
-  IpAddress destination{};  // outer
+  std::uint16_t next_header_hop_limit = 0;  // of an IPv6 header, host order
+  IpAddress destination{};                  // outer
 
-  // --- second line: outer header template, network order (of IPv4 from the TTL on), and the limits
-  // of numbers, which the control thread raises now and then
-  alignas(64) std::array<std::uint8_t, 48> header{};
-  std::atomic<std::uint64_t> sn_limit{~0ULL};
+  // The limits are raised by the control thread now and then.
+  alignas(64) std::atomic<std::uint64_t> sn_limit{~0ULL};
   std::atomic<std::uint64_t> sn_low_water{~0ULL};
-
+  bool limited = false;  // `lifetime` has a limit
   OutboundRuntime runtime;
 
   // --- cold
@@ -168,16 +171,17 @@ struct alignas(64) OutboundSa {
   std::uint64_t cookie = 0;
   OutboundSaParameters parameters;  // `key` owned here
 
-  /// Starts fetching what a packet needs of it: all but the cold part.
+  /// Starts fetching what a packet needs of it.
   void prefetch() const {
     __builtin_prefetch(this);
-    __builtin_prefetch(header.data());
-    __builtin_prefetch(&runtime, 1);
+    __builtin_prefetch(&sn_limit, 1);
   }
+  /// The template's octets from octet `at` of the outer header on.
+  const std::uint8_t* header_from(std::size_t at) const { return header.data() + at - kTemplateAt; }
 
   /// The largest inner packet whose outer packet is at most `outer_mtu` octets.
   std::uint16_t largest_inner(std::uint16_t outer_mtu) const {
-    const std::uint32_t around = std::uint32_t{header_length} + 8U + iv_length + icv_length;
+    const std::uint32_t around = std::uint32_t{front} + icv_length;
     if (outer_mtu < around + 4U) return 0;
     const std::uint32_t payload = (outer_mtu - around) & ~std::uint32_t{pad_mask};
     return payload < 2 ? std::uint16_t{0} : static_cast<std::uint16_t>(payload - 2);
@@ -185,7 +189,8 @@ struct alignas(64) OutboundSa {
 
   ~OutboundSa();
 };
-static_assert(offsetof(OutboundSa, header) == 64 && offsetof(OutboundSa, runtime) == 128);
+static_assert(offsetof(OutboundSa, header) + 20 == 64);
+static_assert(offsetof(OutboundSa, runtime.raised) < offsetof(OutboundSa, sn_limit) + 64);
 
 /// Control thread: lets an SA use numbers up to `sn_limit` (exclusive) after they are durably
 /// reserved.

@@ -9,6 +9,31 @@
 
 namespace sealwire::pipelines {
 
+/// One word of an address's two, for the hashes of caches.
+constexpr std::uint64_t fold_address(const std::uint64_t (&words)[2]) {
+  return words[0] ^ std::rotl(words[1], 32);
+}
+
+/// Source and destination address, each as PacketKey has it; or the masks of both.
+struct AddressPair {
+  std::uint64_t source[2];
+  std::uint64_t destination[2];
+
+  /// The addresses of a key, or of a pair, under these masks.
+  template <class Addresses>
+  AddressPair of(const Addresses& a) const {
+    return {{a.source[0] & source[0], a.source[1] & source[1]},
+            {a.destination[0] & destination[0], a.destination[1] & destination[1]}};
+  }
+  bool operator==(const AddressPair& other) const { return equals(other, true); }
+  /// Of IPv4 only one word of each address is looked at: the other is zero in both.
+  bool equals(const AddressPair& other, bool v6) const {
+    std::uint64_t differs = (source[0] ^ other.source[0]) | (destination[0] ^ other.destination[0]);
+    if (v6) differs |= (source[1] ^ other.source[1]) | (destination[1] ^ other.destination[1]);
+    return differs == 0;
+  }
+};
+
 /// The fields of a packet that selectors look at (RFC 4301 §4.4.1.1). Addresses in network order as
 /// two words, so that a compare is a mask and an xor. IPv4: the address fills the first 4 octets of
 /// `source`, the rest is zero. All in whole words, so that a key is made, hashed and compared in
@@ -36,6 +61,10 @@ struct PacketKey {
   std::uint8_t protocol() const { return static_cast<std::uint8_t>(upper >> 8); }
   std::uint16_t source_port() const { return static_cast<std::uint16_t>(upper >> 48); }
   std::uint16_t destination_port() const { return static_cast<std::uint16_t>(upper >> 32); }
+  /// Word by word: of IPv4 the compiler knows what is zero.
+  AddressPair addresses() const {
+    return {{source[0], v6() ? source[1] : 0}, {destination[0], v6() ? destination[1] : 0}};
+  }
 
   /// Of IPv4 only one word of each address is looked at: the other is zero in both.
   bool operator==(const PacketKey& other) const {
@@ -46,11 +75,6 @@ struct PacketKey {
   }
 };
 static_assert(sizeof(PacketKey) == 40);
-
-/// One word of an address's two, for the hashes of caches.
-constexpr std::uint64_t fold_address(const std::uint64_t (&words)[2]) {
-  return words[0] ^ std::rotl(words[1], 32);
-}
 
 /// What a selector asks above the addresses.
 struct UpperSelector {
@@ -67,26 +91,6 @@ struct UpperSelector {
     return any_ports ||
            (k.ports_known() && k.source_port() >= source_first && k.source_port() <= source_last &&
             k.destination_port() >= destination_first && k.destination_port() <= destination_last);
-  }
-};
-
-/// Source and destination address, each as PacketKey has it; or the masks of both.
-struct AddressPair {
-  std::uint64_t source[2];
-  std::uint64_t destination[2];
-
-  /// The addresses of a key, or of a pair, under these masks.
-  template <class Addresses>
-  AddressPair of(const Addresses& a) const {
-    return {{a.source[0] & source[0], a.source[1] & source[1]},
-            {a.destination[0] & destination[0], a.destination[1] & destination[1]}};
-  }
-  bool operator==(const AddressPair& other) const { return equals(other, true); }
-  /// Of IPv4 only one word of each address is looked at: the other is zero in both.
-  bool equals(const AddressPair& other, bool v6) const {
-    std::uint64_t differs = (source[0] ^ other.source[0]) | (destination[0] ^ other.destination[0]);
-    if (v6) differs |= (source[1] ^ other.source[1]) | (destination[1] ^ other.destination[1]);
-    return differs == 0;
   }
 };
 

@@ -39,34 +39,11 @@ PolicyVerdict verdict_of(const PolicyRule& rule, std::uint32_t number) {
   return verdict;
 }
 
-std::uint64_t hash(const AddressPair& addresses) {
-  const std::uint64_t source = fold_address(addresses.source) * 0x9E3779B97F4A7C15U;
-  const std::uint64_t destination = fold_address(addresses.destination) * 0xBF58476D1CE4E5B9U;
-  return (source ^ std::rotl(destination, 32)) * 0x94D049BB133111EBU;
-}
-
 bool less(const AddressPair& a, const AddressPair& b) { return std::memcmp(&a, &b, sizeof a) < 0; }
 
 }  // namespace
 
 Spd::~Spd() = default;
-
-std::size_t Spd::Probe::place(const AddressPair& masked) const { return hash(masked) >> shift; }
-
-void Spd::Index::prefetch(const AddressPair& addresses) const {
-  if (!is_wide()) return;
-  const Probe& probe = probes_.front();
-  __builtin_prefetch(&probe.buckets[probe.place(probe.masks.of(addresses))]);
-}
-
-const Spd::Bucket* Spd::Probe::find(const PacketKey& key) const {
-  const AddressPair wanted = masks.of(key);
-  for (std::size_t at = place(wanted);; at = (at + 1) & (buckets.size() - 1)) {
-    const Bucket& bucket = buckets[at];
-    if (bucket.first.verdict.rule == kFinalRule) return nullptr;
-    if (bucket.addresses == wanted) return &bucket;
-  }
-}
 
 Spd::Index::Index(const std::vector<Rule>& rules) : more_(1) {
   using Less = bool (*)(const AddressPair&, const AddressPair&);
@@ -94,6 +71,7 @@ Spd::Index::Index(const std::vector<Rule>& rules) : more_(1) {
   }
   std::sort(probes_.begin(), probes_.end(),
             [](const Probe& a, const Probe& b) { return a.first_rule < b.first_rule; });
+  wide_ = probes_.size() == 1 && probes_.front().buckets.size() > kWide;
 }
 
 PolicyVerdict Spd::Index::look_up(const PacketKey& key) const {

@@ -56,9 +56,15 @@ class Spd {
   PolicyVerdict outbound(const PacketKey& key) const { return outbound_.look_up(key); }
   PolicyVerdict inbound(const PacketKey& key) const { return inbound_.look_up(key); }
 
-  /// Starts fetching what outbound() will read of a wide list.
-  void prefetch_outbound(const AddressPair& addresses, bool v6) const {
-    (v6 ? outbound_.v6 : outbound_.v4).prefetch(addresses);
+  /// The same as outbound(), short where the list is wide and prefetch_outbound() was called.
+  [[gnu::always_inline]] PolicyVerdict outbound_of_many(const PacketKey& key) const {
+    const Index& index = key.v6() ? outbound_.v6 : outbound_.v4;
+    const Choice* const only = index.only_choice(key);
+    return only != nullptr ? only->verdict : outbound_.look_up(PacketKey(key));
+  }
+  /// Starts fetching what outbound_of_many() will read of a wide list.
+  [[gnu::always_inline]] void prefetch_outbound(const AddressPair& addresses, bool v6) const {
+    (v6 ? outbound_.v6 : outbound_.v4).prefetch(addresses, v6);
   }
   /// A family's rules are one probe away but too many to be at hand: worth prefetch_outbound(),
   /// after which a flow cache would not be faster.
@@ -89,8 +95,20 @@ class Spd {
     std::uint32_t shift = 0;
     std::vector<Bucket> buckets{};  // open addressing, a power of two, half of them empty
 
-    std::size_t place(const AddressPair& masked) const;
-    const Bucket* find(const PacketKey& key) const;
+    std::size_t place(const AddressPair& masked) const {
+      const std::uint64_t source = fold_address(masked.source) * 0x9E3779B97F4A7C15U;
+      const std::uint64_t both = source ^ std::rotl(fold_address(masked.destination), 32);
+      return both * 0x94D049BB133111EBU >> shift;
+    }
+    /// Null: no rule has these addresses.
+    [[gnu::always_inline]] const Bucket* find(const PacketKey& key) const {
+      const AddressPair wanted = masks.of(key.addresses());
+      for (std::size_t at = place(wanted);; at = (at + 1) & (buckets.size() - 1)) {
+        const Bucket& bucket = buckets[at];
+        if (bucket.first.verdict.rule == kFinalRule) return nullptr;
+        if (bucket.addresses.equals(wanted, key.v6())) return &bucket;
+      }
+    }
   };
   class Index {
    public:
@@ -101,11 +119,26 @@ class Spd {
     };
     explicit Index(const std::vector<Rule>& rules);  // in order
     PolicyVerdict look_up(const PacketKey& key) const;
-    bool is_wide() const { return probes_.size() == 1 && probes_.front().buckets.size() > kWide; }
-    void prefetch(const AddressPair& addresses) const;
+    bool is_wide() const { return wide_; }
+    /// Of a wide list, if the first rule for these addresses decides. Null: look_up().
+    [[gnu::always_inline]] const Choice* only_choice(const PacketKey& key) const {
+      if (!wide_) return nullptr;
+      const Bucket* const bucket = probes_.front().find(key);
+      if (bucket == nullptr) return nullptr;
+      const UpperSelector& upper = bucket->first.upper;
+      return upper.any_protocol && upper.any_ports ? &bucket->first : nullptr;
+    }
+    [[gnu::always_inline]] void prefetch(const AddressPair& addresses, bool v6) const {
+      if (!wide_) return;
+      const Probe& probe = probes_.front();
+      AddressPair wanted = probe.masks.of(addresses);
+      if (!v6) wanted.source[1] = wanted.destination[1] = 0;
+      __builtin_prefetch(&probe.buckets[probe.place(wanted)]);
+    }
 
    private:
     static constexpr std::size_t kWide = 256;  // buckets: a first-level cache's half
+    bool wide_ = false;                        // one probe, too many buckets to be at hand
     std::vector<Probe> probes_;                // by first_rule
     std::vector<Choice> more_;                 // the first is no choice
   };
