@@ -40,7 +40,7 @@ inline void store_be(T value, std::uint8_t* out) noexcept {
 
 /// GCM-AES-128/256 (802.1AE §14.5): SCI || PN. `pn` must be within 32 bits: the SA's limit is the
 /// caller's to hold.
-inline void macsec(Sci sci, Pn pn, std::uint8_t* out12) noexcept {
+[[gnu::always_inline]] inline void macsec(Sci sci, Pn pn, std::uint8_t* out12) noexcept {
   detail::store_be(sci.value(), out12);
   detail::store_be(pn.low(), out12 + 8);
 }
@@ -56,13 +56,14 @@ inline void macsec_xpn(Ssci ssci, Pn pn, const XpnSalt& salt, std::uint8_t* out1
 /// The explicit 8-octet IV of an outbound AEAD ESP packet: the 64-bit sequence number itself, so
 /// that it is unique as long as the sequence number is (RFC 4106 §3.1, RFC 7634 §2). `out8` is the
 /// wire's IV field.
-inline void esp_iv(SeqNo sequence, std::uint8_t* out8) noexcept {
+[[gnu::always_inline]] inline void esp_iv(SeqNo sequence, std::uint8_t* out8) noexcept {
   detail::store_be(sequence.value(), out8);
 }
 
 /// GCM, GMAC and ChaCha20-Poly1305 in ESP: salt || IV as on the wire (RFC 4106 §4, RFC 4543 §3.2,
 /// RFC 7634 §2).
-inline void esp(const EspSalt& salt, const std::uint8_t* iv8, std::uint8_t* out12) noexcept {
+[[gnu::always_inline]] inline void esp(const EspSalt& salt, const std::uint8_t* iv8,
+                                       std::uint8_t* out12) noexcept {
   std::memcpy(out12, salt.data(), salt.size());
   std::memcpy(out12 + salt.size(), iv8, kEspIvLength);
 }

@@ -40,8 +40,10 @@ class SequenceBitmap {
   /// `new_top` > `top`.
   void advance(std::uint64_t top, std::uint64_t new_top) noexcept {
     const std::uint64_t first = top / 64 + 1;
-    const std::uint64_t count =
-        std::min<std::uint64_t>(new_top / 64 + 1 - first, std::uint64_t{mask_} + 1);
+    const std::uint64_t blocks = new_top / 64 + 1 - first;
+    if (blocks == 0) [[likely]]
+      return;
+    const std::uint64_t count = std::min<std::uint64_t>(blocks, std::uint64_t{mask_} + 1);
     for (std::uint64_t i = 0; i < count; ++i) blocks_[(first + i) & mask_] = 0;
   }
 
@@ -109,12 +111,19 @@ class ReplayWindow {
   /// if the two differ: the high word was part of the ICV.
   std::optional<SeqNo> infer(std::uint32_t low) const noexcept { return infer(low, top().value()); }
 
-  /// The same, and cheap rejection before any crypto: nothing if the number is left of the window
-  /// for good. Any core, never wrong about a number that accept() would take.
-  std::optional<SeqNo> plausible(std::uint32_t low) const noexcept {
+  /// The same, and cheap rejection before any crypto: false if the number is left of the window for
+  /// good. Any core, never wrong about a number that accept() would take. In two parts, as what
+  /// comes back in one would be read before it is written.
+  [[gnu::always_inline]] bool plausible(std::uint32_t low, SeqNo& sequence) const noexcept {
     const std::uint64_t top = top_.load(std::memory_order_relaxed);
-    const std::optional<SeqNo> sequence = infer(low, top);
-    return sequence && !left_of_window(sequence->value(), top) ? sequence : std::nullopt;
+    if (esn_) {
+      const std::optional<SeqNo> inferred = infer(low, top);
+      if (!inferred) return false;
+      sequence = *inferred;
+    } else {
+      sequence = SeqNo(low);
+    }
+    return !left_of_window(sequence.value(), top);
   }
 
   /// Starts fetching what accept() will need for the numbers after top(). Any core.
@@ -125,14 +134,13 @@ class ReplayWindow {
   ReplayVerdict accept(SeqNo sequence) noexcept {
     const std::uint64_t number = sequence.value();
     const std::uint64_t top = top_.load(std::memory_order_relaxed);
-    if (window_ == 0) {
-      if (number > top) top_.store(number, std::memory_order_relaxed);
-      return ReplayVerdict::fresh;
-    }
-    if (left_of_window(number, top)) return ReplayVerdict::too_old;
-    if (number > top) {
-      bitmap_.advance(top, number);
+    if (number > top) [[likely]] {
       top_.store(number, std::memory_order_relaxed);
+      if (window_ == 0) return ReplayVerdict::fresh;
+      bitmap_.advance(top, number);
+    } else {
+      if (window_ == 0) return ReplayVerdict::fresh;
+      if (left_of_window(number, top)) return ReplayVerdict::too_old;
     }
     return bitmap_.mark(number) ? ReplayVerdict::fresh : ReplayVerdict::duplicate;
   }

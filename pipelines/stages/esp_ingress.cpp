@@ -58,7 +58,8 @@ PuntMark mark_of(const Packet& packet, PuntReason reason) {
     return punt_inside(packet, ip, inner.v6, mark_of(packet, PuntReason::ttl),
                        DropReason::ttl_expired);
   const forward::Hop hop = burst.hops->find(gateway, Side::inside, key);
-  if (!hop.found) return drop(packet, DropReason::no_route);
+  if (hop.link == 0 && !hop.found) [[unlikely]]
+    return drop(packet, DropReason::no_route);
   const std::uint16_t mtu = gateway.inside[hop.port].ip_mtu;
   if (inner.total_length > mtu) {
     PuntMark mark = mark_of(packet, PuntReason::too_big);
@@ -141,9 +142,10 @@ bool is_for(const InboundSa& sa, const EspView& view) {
     return drop(packet, DropReason::esp_malformed);
   if (sa->spent.load(std::memory_order_relaxed))
     return drop(packet, DropReason::esp_lifetime_expired);
-  const auto sn = sa->window.plausible(wire::load_be<std::uint32_t>(view.esp + 4));
-  if (!sn) return drop(packet, DropReason::esp_replay);
-  packet.sn = sn->value();
+  crypto::SeqNo sn;
+  if (!sa->window.plausible(wire::load_be<std::uint32_t>(view.esp + 4), sn))
+    return drop(packet, DropReason::esp_replay);
+  packet.sn = sn.value();
   const auto outer = static_cast<std::uint32_t>(view.esp - view.ip);
   packet.l3_length = static_cast<std::uint16_t>(outer);
   rte_mbuf* const m = packet.mbuf;
@@ -151,7 +153,7 @@ bool is_for(const InboundSa& sa, const EspView& view) {
   m->data_len = static_cast<std::uint16_t>(m->pkt_len);
   packet.op = static_cast<std::uint8_t>(burst.batch.count);
   // The outer header has served: the AAD may stand where it ends.
-  esp::fill_op(burst.batch.add(), *sa, view.esp, view.length - around, sn->value(), view.esp - 4);
+  esp::fill_op(burst.batch.add(), *sa, view.esp, view.length - around, sn.value(), view.esp - 4);
 }
 
 // The first packet's SA is not waited for together with others', so its packets are done at once.
@@ -269,9 +271,12 @@ template <wire::Form F>
   packet_key<F>(inner, ip, key);
   if (!sa.selectors.matches(key)) return drop(packet, DropReason::esp_selector_mismatch);
   const auto inner_ecn = static_cast<std::uint8_t>(ip.tos & 3U);
-  const std::uint8_t ecn = tunnel::decapsulated_ecn(inner_ecn, outer_ecn(outer, sa.outer_v6));
-  if (ecn == tunnel::kDropEcn) return drop(packet, DropReason::ecn_invalid);
-  if (ecn != inner_ecn) wire::set_ecn(inner, ip.v6, ecn);
+  const std::uint8_t carried = outer_ecn(outer, sa.outer_v6);
+  if (carried != inner_ecn) {  // else it stays as it is, whatever it is
+    const std::uint8_t ecn = tunnel::decapsulated_ecn(inner_ecn, carried);
+    if (ecn == tunnel::kDropEcn) return drop(packet, DropReason::ecn_invalid);
+    if (ecn != inner_ecn) wire::set_ecn(inner, ip.v6, ecn);
+  }
   forward_inside(burst, packet, inner, ip, key);
 }
 

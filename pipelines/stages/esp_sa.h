@@ -21,8 +21,9 @@ inline bool is_aead(EspTransform transform) {
 // The AAD of an AEAD with ESN is written to `aad`, which has room for it. GMAC wants it in one
 // piece with what follows: `aad` is one word before `esp` then, so the header gives way meanwhile.
 template <class Sa>
-void fill_op(crypto::AeadOp& op, const Sa& sa, std::uint8_t* esp, std::uint32_t sealed,
-             std::uint64_t sn, std::uint8_t* aad) {
+[[gnu::always_inline]] inline void fill_op(crypto::AeadOp& op, const Sa& sa, std::uint8_t* esp,
+                                           std::uint32_t sealed, std::uint64_t sn,
+                                           std::uint8_t* aad) {
   std::uint8_t* const iv = esp + 8;
   std::uint8_t* const data = iv + sa.iv_length;
   const EspTransform transform = sa.transform;
