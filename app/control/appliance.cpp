@@ -105,7 +105,8 @@ Appliance::Appliance(Setup setup)
       publisher_(
           std::make_unique<Publisher>(std::max<std::uint32_t>(document_.system.workers.count, 1))),
       numbers_(setup.store),
-      engines_(std::max<std::size_t>(document_.system.workers.count, 1)) {}
+      engines_(std::max<std::size_t>(document_.system.workers.count, 1),
+               document_.system.state_directory) {}
 
 Result<std::unique_ptr<Appliance>> Appliance::create(Setup setup) {
   std::unique_ptr<Appliance> appliance(new Appliance(std::move(setup)));

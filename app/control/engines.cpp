@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "app/control/plan_cache.h"
 #include "crypto/engines/auto.h"
 #include "crypto/engines/cryptodev.h"
 #include "crypto/self_test.h"
@@ -36,12 +37,21 @@ std::string Engines::key_of(const config::Engine& engine) {
   return "auto";
 }
 
+Result<std::unique_ptr<crypto::EngineFactory>> Engines::factory_of(
+    const config::Engine& engine) const {
+  if (engine.kind == config::EngineKind::cryptodev) return device_factory(engine.device, workers_);
+  if (engine.kind != config::EngineKind::automatic)
+    return crypto::make_software_factory(key_of(engine));
+  auto factory = crypto::make_auto_factory(read_plan(state_directory_));
+  if (const crypto::Measurement measured = crypto::auto_measurement(); !measured.earlier)
+    keep_plan(state_directory_, measured);
+  return factory;
+}
+
 Result<void> Engines::prepare(const config::Engine& engine) {
   const std::string key = key_of(engine);
   if (kinds_.count(key) != 0) return {};
-  auto factory = engine.kind == config::EngineKind::cryptodev
-                     ? device_factory(engine.device, workers_)
-                     : crypto::make_software_factory(key);
+  auto factory = factory_of(engine);
   if (!factory) return tl::unexpected(factory.error());
   Kind kind;
   kind.factory = std::move(*factory);

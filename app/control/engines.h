@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "config/model.h"
@@ -16,7 +17,9 @@ namespace sealwire::control {
 class Engines {
  public:
   // `workers`: how many instances a device must serve beside the control thread's.
-  explicit Engines(std::size_t workers) : workers_(workers) {}
+  // `state_directory`: where the plan of auto is kept from one start to the next.
+  Engines(std::size_t workers, std::string state_directory)
+      : workers_(workers), state_directory_(std::move(state_directory)) {}
 
   // "auto", "ipsec-mb", "openssl" or "cryptodev:DEVICE": one string per distinct engine.
   static std::string key_of(const config::Engine& engine);
@@ -45,7 +48,10 @@ class Engines {
     std::map<std::size_t, std::unique_ptr<crypto::Engine>> workers;
     bool tested = false;
   };
+  Result<std::unique_ptr<crypto::EngineFactory>> factory_of(const config::Engine& engine) const;
+
   std::size_t workers_;
+  std::string state_directory_;
   std::map<std::string, Kind> kinds_;
 };
 

@@ -213,14 +213,22 @@ Measurement shared_measurement;
 }  // namespace
 
 Result<std::unique_ptr<EngineFactory>> make_auto_factory() {
+  return make_auto_factory(Measurement{});
+}
+
+Result<std::unique_ptr<EngineFactory>> make_auto_factory(const Measurement& earlier) {
   const std::scoped_lock lock(shared_mutex);
   if (shared == nullptr) {
     std::vector<std::unique_ptr<EngineFactory>> candidates;
     if (auto batch_gcm = make_batch_gcm_factory()) candidates.push_back(std::move(*batch_gcm));
     if (auto ipsec_mb = make_ipsec_mb_factory()) candidates.push_back(std::move(*ipsec_mb));
     if (auto openssl = make_openssl_factory()) candidates.push_back(std::move(*openssl));
-    auto core = make_core(std::move(candidates), [](const auto& engines) {
-      return plan_by_measuring(engines, shared_measurement);
+    auto core = make_core(std::move(candidates), [&earlier](const auto& engines) {
+      const std::optional<EnginePlan> known = plan_of(earlier, engines);
+      if (!known) return plan_by_measuring(engines, shared_measurement);
+      shared_measurement = earlier;
+      shared_measurement.earlier = true;
+      return *known;
     });
     if (!core) return tl::unexpected(core.error());
     shared = std::move(*core);

@@ -45,12 +45,16 @@ class EnginePlan {
   std::array<std::array<std::array<std::uint8_t, kSizeClassCount>, 2>, kAlgorithmCount> choices_{};
 };
 
+struct Measurement;  // crypto/engines/measure.h
+
 /// Makes a plan from one instance of each candidate, in the order given; may measure. Control path.
 using Planner = std::function<EnginePlan(const std::vector<std::unique_ptr<Engine>>&)>;
 
-/// Our batch-gcm, ipsec-mb and OpenSSL, as far as they run here, planned by measuring at the first
-/// call (crypto/engines/measure.h). All calls share one set of candidates and one plan, so that
-/// keys are understood by every instance in the process.
+/// Our batch-gcm, ipsec-mb and OpenSSL, as far as they run here, planned at the first call: as
+/// `earlier` says, if it was measured on such a machine, else by measuring
+/// (crypto/engines/measure.h). All calls share one set of candidates and one plan, so that keys are
+/// understood by every instance in the process.
+Result<std::unique_ptr<EngineFactory>> make_auto_factory(const Measurement& earlier);
 Result<std::unique_ptr<EngineFactory>> make_auto_factory();
 
 /// The same with given candidates, at most 8, in order of preference. They must finish in submit():

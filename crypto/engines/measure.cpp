@@ -1,8 +1,15 @@
 #include "crypto/engines/measure.h"
 
+#include <intel-ipsec-mb.h>
+#include <openssl/crypto.h>
+
 #include <algorithm>
 
 #include "crypto/engines/timed_burst.h"
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 
 namespace sealwire::crypto {
 namespace {
@@ -40,12 +47,72 @@ EngineCost measure(const std::vector<std::unique_ptr<Engine>>& candidates, Algor
   return cost;
 }
 
+std::string processor() {
+  std::string name;
+#if defined(__x86_64__)
+  for (unsigned leaf = 0x80000002; leaf <= 0x80000004; ++leaf) {
+    std::array<unsigned, 4> part{};
+    if (__get_cpuid(leaf, &part[0], &part[1], &part[2], &part[3]) == 0) break;
+    name.append(reinterpret_cast<const char*>(part.data()), sizeof part);
+  }
+  name.resize(name.find_last_not_of(std::string(" ") + '\0') + 1);
+  std::array<unsigned, 4> seven{};  // its features: a hypervisor may hide some of them
+  __get_cpuid_count(7, 0, &seven[0], &seven[1], &seven[2], &seven[3]);
+  name += ", " + std::to_string(seven[1]) + ' ' + std::to_string(seven[2]);
+#endif
+  return name;
+}
+
+constexpr const char* kCompiled =
+#if !defined(__OPTIMIZE__)
+    "not optimised";
+#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    "sanitized";
+#else
+    "optimised";
+#endif
+
+std::vector<std::string> names_of(const std::vector<std::unique_ptr<Engine>>& candidates) {
+  std::vector<std::string> names;
+  for (const auto& candidate : candidates) names.emplace_back(candidate->name());
+  return names;
+}
+
 }  // namespace
+
+std::string machine_of_measurement() {
+  return processor() + "; " + imb_get_version_str() + "; " + OpenSSL_version(OPENSSL_VERSION) +
+         "; " + kCompiled;
+}
+
+std::optional<EnginePlan> plan_of(const Measurement& earlier,
+                                  const std::vector<std::unique_ptr<Engine>>& candidates) {
+  if (earlier.machine != machine_of_measurement() || earlier.candidates != names_of(candidates))
+    return std::nullopt;
+  EnginePlan plan;
+  std::size_t choices = 0;
+  for (const EngineCost& cost : earlier.costs) {
+    plan.choose(cost.algorithm, cost.direction, cost.size, cost.chosen);
+    if (cost.chosen == EnginePlan::kNone) continue;
+    if (cost.chosen >= candidates.size() || !candidates[cost.chosen]->supports(cost.algorithm))
+      return std::nullopt;
+    ++choices;
+  }
+  std::size_t wanted = 0;
+  for (const AlgorithmInfo& facts : all_algorithms()) {
+    const bool supported = std::any_of(candidates.begin(), candidates.end(), [&](const auto& one) {
+      return one->supports(facts.algorithm);
+    });
+    wanted += supported ? 2 * kSizeClassCount : 0;
+  }
+  if (choices != wanted || earlier.costs.size() != kAlgorithmCount * 2 * kSizeClassCount)
+    return std::nullopt;
+  return plan;
+}
 
 EnginePlan plan_by_measuring(const std::vector<std::unique_ptr<Engine>>& candidates,
                              Measurement& measurement) {
-  measurement = {};
-  for (const auto& candidate : candidates) measurement.candidates.emplace_back(candidate->name());
+  measurement = {machine_of_measurement(), names_of(candidates), {}, false};
   EnginePlan plan;
   for (const AlgorithmInfo& facts : all_algorithms()) {
     for (const Direction direction : {Direction::seal, Direction::open}) {

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,11 +21,16 @@ struct EngineCost {
   std::uint8_t chosen = EnginePlan::kNone;
 };
 
-/// What was measured, for `sealwire show crypto`.
+/// What was measured, for `sealwire show crypto` and for the next start.
 struct Measurement {
+  std::string machine;  ///< machine_of_measurement() where it was made
   std::vector<std::string> candidates;
   std::vector<EngineCost> costs;
+  bool earlier = false;  ///< by another process: see make_auto_factory()
 };
+
+/// What costs depend on: the processor's name, the libraries' versions, how this code was compiled.
+std::string machine_of_measurement();
 
 /// Octets of data of the packet that stands for a size class.
 constexpr std::uint32_t typical_octets(SizeClass size) noexcept {
@@ -38,7 +44,12 @@ constexpr std::uint32_t typical_octets(SizeClass size) noexcept {
 EnginePlan plan_by_measuring(const std::vector<std::unique_ptr<Engine>>& candidates,
                              Measurement& measurement);
 
-/// What make_auto_factory() measured; empty before its first call.
+/// The plan of an earlier measurement; nothing unless it was made on such a machine, of such
+/// candidates, and chose for everything that they support.
+std::optional<EnginePlan> plan_of(const Measurement& earlier,
+                                  const std::vector<std::unique_ptr<Engine>>& candidates);
+
+/// What make_auto_factory() measured, or took over; empty before its first call.
 Measurement auto_measurement();
 
 }  // namespace sealwire::crypto

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """Wires through running daemons on veth pairs: what a user does first, and what goes wrong then."""
 
+import json
 import re
 import subprocess
 import sys
@@ -300,6 +301,21 @@ class Refusals(unittest.TestCase):
         text = wire_config("a", "b").replace("/a.sock", "/c.sock")
         self.start(self.lab, text, 1, "SW-STA-003", "state-directory")
         self.assertEqual(daemon.stop(), 0)
+
+    def test_the_plan_of_auto_is_kept_until_it_is_removed(self):
+        file = self.lab.folder / "a.state" / "crypto-plan.json"
+        shown = []
+        for prepare in (lambda: None, lambda: None, lambda: file.write_text("{"), file.unlink):
+            prepare()
+            daemon = self.lab.daemon(self.lab.box, "a", wire_config("a", "b"))
+            crypto = daemon.show("crypto")
+            self.assertTrue(crypto["plan"])
+            self.assertIn(f"auto, measured {crypto['plan_measured']}, cycles per packet",
+                          daemon.cli("show", "crypto").stdout)
+            shown.append(crypto["plan_measured"])
+            self.assertEqual(daemon.stop(), 0)
+            self.assertTrue(json.loads(file.read_text())["costs"])
+        self.assertEqual(shown, ["at start", "at an earlier start", "at start", "at start"])
 
     def test_config_mistakes_are_all_reported(self):
         text = wire_config("a", "b").replace("inside: [in]", "inside: [on]").replace("workers: 1", "worker: 1")

@@ -11,6 +11,7 @@ using nlohmann::json;
 TEST(ShowCrypto, HasAColumnForEachCandidateAndADashWhereOneCannot) {
   const json result = json::parse(R"({
     "engines": [{"name": "auto", "self_test": "passed", "lines": ["x"], "algorithms": ["a"]}],
+    "plan_measured": "at start",
     "plan": [
       {"algorithm": "aes-gcm-128", "direction": "seal", "size": "small", "octets": 64,
        "cycles": {"batch-gcm": 77.0, "openssl": 812.0}, "chosen": "batch-gcm"},

@@ -2,9 +2,14 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <stdexcept>
 #include <string>
 
 #include "app/control/figures.h"
+#include "app/control/plan_cache.h"
 #include "app/control/worker_plan.h"
 #include "app/daemon/eal.h"
 #include "app/daemon/pool_plan.h"
@@ -192,6 +197,65 @@ TEST(CryptoPlan, SaysWhatEachCandidateTookAndTheChoice) {
        "cycles": {"first": 400.0, "second": 200.0}, "chosen": "second"},
       {"algorithm": "chacha20-poly1305", "direction": "seal", "size": "large", "octets": 1424,
        "cycles": {"second": 100.0}, "chosen": "second"}])"));
+}
+
+class TemporaryFolder {
+ public:
+  TemporaryFolder() {
+    char name[] = "/tmp/sealwire-plan-XXXXXX";
+    if (::mkdtemp(name) == nullptr) throw std::runtime_error("mkdtemp");
+    path_ = name;
+  }
+  ~TemporaryFolder() { std::filesystem::remove_all(path_); }
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+TEST(PlanCache, GivesBackWhatWasKept) {
+  const TemporaryFolder folder;
+  EXPECT_TRUE(control::read_plan(folder.path()).costs.empty());
+  crypto::Measurement measurement{"this machine", {"first", "second"}, {}, false};
+  measurement.costs = {{crypto::Algorithm::aes_gcm_256,
+                        crypto::Direction::open,
+                        crypto::SizeClass::medium,
+                        {200, 100.5},
+                        1}};
+  control::keep_plan(folder.path(), measurement);
+  const crypto::Measurement kept = control::read_plan(folder.path());
+  EXPECT_EQ(kept.machine, measurement.machine);
+  EXPECT_EQ(kept.candidates, measurement.candidates);
+  ASSERT_EQ(kept.costs.size(), 1U);
+  EXPECT_EQ(kept.costs[0].algorithm, crypto::Algorithm::aes_gcm_256);
+  EXPECT_EQ(kept.costs[0].direction, crypto::Direction::open);
+  EXPECT_EQ(kept.costs[0].size, crypto::SizeClass::medium);
+  EXPECT_EQ(kept.costs[0].nanoseconds, measurement.costs[0].nanoseconds);
+  EXPECT_EQ(kept.costs[0].chosen, 1);
+}
+
+TEST(PlanCache, KnowsNothingOfAFileThatIsNone) {
+  const TemporaryFolder folder;
+  crypto::Measurement measurement{"this machine", {"first"}, {}, false};
+  measurement.costs = {
+      {crypto::Algorithm::aes_gcm_256, crypto::Direction::open, crypto::SizeClass::medium, {1}, 0}};
+  control::keep_plan(folder.path(), measurement);
+  std::stringstream whole;
+  whole << std::ifstream(control::plan_cache_file(folder.path())).rdbuf();
+  const auto with = [&](const std::string& from, const std::string& to) {
+    std::string text = whole.str();
+    text.replace(text.find(from), from.size(), to);
+    std::ofstream(control::plan_cache_file(folder.path())) << text;
+    return control::read_plan(folder.path()).costs.size();
+  };
+  EXPECT_EQ(with("256", "256"), 1U);
+  EXPECT_EQ(with("aes-gcm-256", "aes-gcm-128"), 0U) << "numbered otherwise";
+  EXPECT_EQ(with("\"direction\": 1", "\"direction\": 2"), 0U);
+  EXPECT_EQ(with("\"first\"", "\"first\", \"second\""), 0U) << "a candidate without a cost";
+  EXPECT_EQ(with("\"chosen\": 0", "\"chosen\": -1"), 0U);
+  EXPECT_EQ(with("{", ""), 0U);
+  control::keep_plan(folder.path() + "/nowhere", measurement);
+  EXPECT_TRUE(control::read_plan(folder.path() + "/nowhere").costs.empty());
 }
 
 }  // namespace

@@ -323,7 +323,7 @@ class LineChangeTest : public ReloadTest {
     ReloadTest::TearDown();
   }
 
-  Engines engines{1};
+  Engines engines{1, "/nonexistent"};
   Publisher publisher{1};
 
  private:

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "crypto/engines/auto.h"
+#include "crypto/engines/batch_gcm.h"
 #include "crypto/engines/ipsec_mb.h"
 #include "crypto/engines/measure.h"
 #include "crypto/engines/openssl.h"
@@ -406,7 +407,8 @@ TEST(AutoFactory, RefusesUnsoundPlans) {
   });
   ASSERT_FALSE(partial.has_value());
   EXPECT_EQ(partial.error().id, "SW-CRY-032");
-  EXPECT_EQ(make_auto_factory({}).error().id, "SW-CRY-032");
+  EXPECT_EQ(make_auto_factory(std::vector<std::unique_ptr<EngineFactory>>{}).error().id,
+            "SW-CRY-032");
 }
 
 TEST(AutoFactory, DoesWithoutWhatNoCandidateSupports) {
@@ -446,6 +448,40 @@ TEST(AutoFactory, MeasuresEveryCandidateAndTakesTheFastest) {
     EXPECT_EQ(cost.chosen, cost.nanoseconds[1] < 0.97 * cost.nanoseconds[0] ? 1 : 0);
     EXPECT_EQ(plan.choice(cost.algorithm, cost.direction, cost.size), cost.chosen);
   }
+}
+
+TEST(AutoFactory, TakesOverAnEarlierMeasurementOfThisMachineOnly) {
+  std::vector<std::unique_ptr<EngineFactory>> factories;
+  factories.push_back(*make_batch_gcm_factory());
+  factories.push_back(*make_openssl_factory());
+  std::vector<std::unique_ptr<Engine>> engines;
+  for (const auto& factory : factories) engines.push_back(*factory->make());
+  Measurement measurement;
+  const EnginePlan plan = plan_by_measuring(engines, measurement);
+  const auto known = plan_of(measurement, engines);
+  ASSERT_TRUE(known.has_value());
+  for (const EngineCost& cost : measurement.costs)
+    EXPECT_EQ(known->choice(cost.algorithm, cost.direction, cost.size),
+              plan.choice(cost.algorithm, cost.direction, cost.size));
+
+  const auto refused = [&](auto&& change) {
+    Measurement other = measurement;
+    change(other);
+    return !plan_of(other, engines).has_value();
+  };
+  const auto of_chacha = [](Measurement& m) -> EngineCost& {
+    return *std::find_if(m.costs.begin(), m.costs.end(), [](const EngineCost& cost) {
+      return cost.algorithm == Algorithm::chacha20_poly1305;
+    });
+  };
+  EXPECT_TRUE(refused([](Measurement& m) { m = {}; }));
+  EXPECT_TRUE(refused([](Measurement& m) { m.machine += "+"; }));
+  EXPECT_TRUE(refused([](Measurement& m) { m.candidates.pop_back(); }));
+  EXPECT_TRUE(refused([](Measurement& m) { std::swap(m.candidates[0], m.candidates[1]); }));
+  EXPECT_TRUE(refused([](Measurement& m) { m.costs.pop_back(); }));
+  EXPECT_TRUE(refused([&](Measurement& m) { of_chacha(m).chosen = 0; })) << "batch-gcm has none";
+  EXPECT_TRUE(refused([&](Measurement& m) { of_chacha(m).chosen = 2; }));
+  EXPECT_TRUE(refused([&](Measurement& m) { of_chacha(m).chosen = EnginePlan::kNone; }));
 }
 
 TEST(SoftwareFactory, KnowsItsNames) {
