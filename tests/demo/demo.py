@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import re
-import signal
 import sys
 import time
 from pathlib import Path
@@ -19,7 +18,7 @@ from pathlib import Path
 import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "netns"))
-from lab import ROOT, Lab, build_dir, run, stop, wait_until  # noqa: E402
+from lab import ROOT, Lab, build_dir, run, stop, take_down_on_signals, wait_until  # noqa: E402
 from open_macsec import Sa, open_capture  # noqa: E402
 
 FILE_SIZE = 48 * 1024 * 1024
@@ -218,21 +217,13 @@ def keep_running(lab, names, boxes):
         print()
 
 
-def interrupted(*_):
-    """SIGTERM is as Ctrl-C; what follows, the taking down, is not interrupted again."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-    raise KeyboardInterrupt
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--keep", action="store_true", help="leave it running, with a hint of what to type next")
     arguments = parser.parse_args()
     if os.geteuid() != 0:
         sys.exit("demo: needs root, for network namespaces: sudo ./dev demo")
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, interrupted)
+    take_down_on_signals()
     begin = time.monotonic()
     verdict = Verdict()
     with Lab("sw") as lab:

@@ -46,6 +46,16 @@ def wait_until(condition, timeout, what):
     raise TimeoutError(f"{what}: not within {timeout} s")
 
 
+def take_down_on_signals():
+    """SIGTERM is as Ctrl-C, KeyboardInterrupt; what follows, the taking down, is not interrupted again."""
+    def interrupted(*_):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupted)
+
+
 class Lab:
     """Namespaces, wires and daemons with one prefix, taken down together."""
 

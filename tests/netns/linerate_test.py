@@ -6,6 +6,7 @@ import importlib.util
 import os
 import signal
 import struct
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -103,7 +104,24 @@ class Linerate(unittest.TestCase):
         self.assertGreater(row["received"], 0, row)
         self.assertEqual(row["sent"] - row["received"], sum(row["drops"].values()), row)
 
-    def test_6_a_testpmd_that_fails_says_why(self):
+    def test_6_sigterm_takes_it_down(self):
+        run = subprocess.Popen([TOP / "perf" / "linerate" / "run", "--sizes", "64", "--seconds", "60"], text=True,
+                               stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        prefix = f"lr{run.pid % 100000}"
+
+        def left():
+            return [line for command in (["ip", "netns", "list"], ["ps", "-eo", "args"])
+                    for line in subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+                    if prefix in line]
+
+        linerate.wait_until(lambda: len(left()) > 3, 60, "a namespace, a daemon and two testpmd")
+        run.send_signal(signal.SIGTERM)
+        self.assertEqual(run.wait(60), 130)
+        self.assertIn("interrupted, and taken down", run.stderr.read())
+        run.stderr.close()
+        self.assertEqual(left(), [])
+
+    def test_7_a_testpmd_that_fails_says_why(self):
         with mock.patch.dict(os.environ, PATH="/nonexistent"), self.assertRaisesRegex(RuntimeError, "dpdk-dev"):
             linerate.Testpmd(None, "sink", [])
         with linerate.LineLab("lr") as lab:
