@@ -416,6 +416,31 @@ TEST_F(Esp, SequenceNumbersEndAndALimitRaisedLetsGoOn) {
                                 SaEventKind::sn_exhausted}));
 }
 
+TEST_F(Esp, LowWaterIsToldOnceForEachRaisedLimitAmidABurst) {
+  TunnelOptions options;
+  options.sn_limit = 100;
+  a.outbound_sa(0x1013, options);
+  OutboundSa& sa = *a.slot->current.load();
+  const auto told = [&](std::size_t packets) {
+    for (const Outcome& one : a.egress(std::vector<Octets>(packets, a.from_inside({}))))
+      EXPECT_EQ(one.drop, DropReason::none);
+    std::vector<SaEventKind> kinds;
+    while (auto next = a.sad.poll_event()) kinds.push_back(next->kind);
+    return kinds;
+  };
+  const std::vector<SaEventKind> none, low{SaEventKind::sn_low};
+  raise_limit(sa, 100, 5);
+  EXPECT_EQ(told(4), none);  // 1 to 4
+  EXPECT_EQ(told(4), low);   // 5 to 8
+  EXPECT_EQ(told(4), none);
+  raise_limit(sa, 200, 20);
+  EXPECT_EQ(told(4), none);  // 13 to 16
+  EXPECT_EQ(told(4), low);   // 17 to 20
+  EXPECT_EQ(sa.runtime.next_sn.load(), 21U);
+  EXPECT_EQ(sa.runtime.packets.read(), 20U);
+  EXPECT_EQ(sa.runtime.octets.read(), 20U * packet_of({}).size());
+}
+
 TEST_F(Esp, LifetimesRaiseOneSoftEventAndEndTheSaAtTheHardLimit) {
   const std::uint64_t octets = packet_of({}).size();
   for (bool by_octets : {false, true}) {
@@ -485,6 +510,14 @@ TEST_F(Esp, WithoutRoomNothingLeavesUnprotected) {
   EXPECT_EQ(dropped.drop, DropReason::no_headroom);
   a.headroom = 72;  // 40 + 8 + 8 + 16, to the octet
   EXPECT_EQ(a.egress_one(frame).drop, DropReason::none);
+  TunnelOptions esn;
+  esn.esn = true;
+  a.outbound_sa(0x1041, esn);
+  a.headroom = 47;
+  EXPECT_EQ(a.egress_one(frame).drop, DropReason::no_headroom);
+  a.headroom = 48;  // 20 + 8 + 8, and SPI and 64-bit number to be authenticated
+  EXPECT_EQ(a.egress_one(frame).drop, DropReason::none);
+  a.outbound_sa(0x1040, options);
   // Tail too short, head has plenty: the frame moves forward.
   static rte_mempool* const tight =
       rte_pktmbuf_pool_create("tight", 15, 0, 0, 256 + 14 + 20 + 64 + 3, SOCKET_ID_ANY);

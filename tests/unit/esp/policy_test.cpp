@@ -3,6 +3,7 @@
 #include <rapidcheck/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "pipelines/wire/ip.h"
@@ -247,6 +248,116 @@ TEST_F(Policy, EachPacketOfAMixedBurstMeetsItsOwnSa) {
   }
 }
 
+// SAs of one burst that leave by other ports, to other neighbours, in the other family, or carry
+// less.
+TEST_F(Policy, EachPacketOfAMixedBurstLeavesTheWayOfItsSa) {
+  GatewayPort second;
+  second.addresses = {prefix("198.51.100.1/24")};
+  a.gateway = make_gateway(a.gateway.inside, {a.gateway.outside[0], second}, {}, a.neighbours);
+  LinePort port = a.snapshot.outside[0];
+  port.mac[5] = 0x55;
+  a.snapshot.outside.push_back(port);
+  const std::array<std::uint8_t, 6> peer{0x02, 0xbb, 0, 0, 2, 1}, other{0x02, 0xbb, 0, 0, 9, 9};
+  a.neighbours.resolve(*a.neighbours.get(Side::outside, 0, ip("192.0.2.77")), other);
+  a.neighbours.resolve(*a.neighbours.get(Side::outside, 1, ip("198.51.100.7")), peer);
+  struct Way {
+    const char* destination;
+    bool v6;
+    std::uint16_t path_mtu;
+    std::array<std::uint8_t, 6> mac;
+    std::uint16_t port;
+  };
+  const std::vector<Way> ways{{"192.0.2.2", false, 0, peer, 0},
+                              {"192.0.2.77", false, 0, other, 0},
+                              {"198.51.100.7", false, 0, peer, 1},
+                              {"2001:db8::2", true, 0, peer, 0},
+                              {"192.0.2.2", false, 200, peer, 0}};
+  std::vector<PolicyRule> rules;
+  for (std::size_t i = 0; i < ways.size(); ++i) {
+    const auto number = static_cast<std::uint16_t>(i);
+    Selector selector = from_to(nullptr, "10.2.0.0/24");
+    selector.destination_ports = {{number, number}};
+    TunnelOptions options;
+    options.outer_v6 = ways[i].v6;
+    options.path_mtu = ways[i].path_mtu;
+    OutboundSaParameters parameters = a.outbound_parameters(0x5000U + number, options);
+    parameters.destination = ip(ways[i].destination);
+    OutboundSlot* const slot = a.sad.make_slot();
+    ASSERT_TRUE(a.sad.install(*slot, std::move(parameters)));
+    rules.push_back(rule(PolicyAction::protect, selector, slot));
+  }
+  a.set_policy(std::move(rules), {});
+  std::vector<std::size_t> which;
+  std::vector<Octets> frames;
+  for (std::size_t i = 0; i < 60; ++i) {
+    which.push_back(i / 2 * 7 % ways.size());
+    Inner inner;
+    inner.destination_port = static_cast<std::uint16_t>(which.back());
+    inner.dont_fragment = true;
+    inner.payload = 300;
+    frames.push_back(a.from_inside(inner));
+  }
+  const std::vector<Outcome> out = a.egress(frames);
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    const Way& way = ways[which[i]];
+    ASSERT_EQ(out[i].drop, way.path_mtu == 0 ? DropReason::none : DropReason::packet_too_big) << i;
+    if (way.path_mtu != 0) continue;
+    EXPECT_EQ(out[i].port, way.port) << i;
+    EXPECT_EQ(0, std::memcmp(out[i].frame.data(), way.mac.data(), 6)) << i;
+    EXPECT_EQ(out[i].frame[11], a.snapshot.outside[way.port].mac[5]) << i;
+    EXPECT_EQ(out[i].frame[12], way.v6 ? 0x86 : 0x08) << i;
+    EXPECT_EQ(out[i].frame[14] >> 4, way.v6 ? 6 : 4) << i;
+  }
+}
+
+// IPv4 with options, and IPv6 addresses that differ at their ends only: not the usual packets.
+TEST_F(Policy, OptionsPassAndTheWholeAddressCounts) {
+  Octets packet = packet_of({});
+  packet.insert(packet.begin() + 20, {1, 1, 1, 0});
+  packet[0] = 0x46;
+  wire::store_be(packet.data() + 2, static_cast<std::uint16_t>(packet.size()));
+  wire::set_ipv4_checksum(packet.data(), 24);
+  a.protect_all();
+  const Outcome sealed = a.egress_one(frame_of(packet, a.snapshot.inside[0].mac));
+  ASSERT_EQ(sealed.drop, DropReason::none);
+  const Outcome opened = pair.b.ingress_one(sealed.frame);
+  ASSERT_EQ(opened.drop, DropReason::none);
+  wire::decrement_ttl(packet.data(), false);
+  wire::decrement_ttl(packet.data(), false);
+  EXPECT_EQ(Octets(opened.frame.begin() + 14, opened.frame.end()), packet);
+
+  a.set_policy({rule(PolicyAction::discard, from_to(nullptr, "fd00:2::1:0/112")),
+                rule(PolicyAction::protect, from_to(nullptr, "fd00:2::/64"), a.slot)},
+               {});
+  FlowCache flows;
+  PacketKey key{};
+  key.upper = PacketKey::kV6 | PacketKey::protocol_bits(17) | PacketKey::port_bits(0x03e807d0);
+  for (unsigned i = 0; i < 4000; ++i) {
+    IpAddress address = ip("fd00:2::");
+    address.octets[13] = static_cast<std::uint8_t>(i & 1);
+    address.octets[14] = static_cast<std::uint8_t>(i >> 8);
+    address.octets[15] = static_cast<std::uint8_t>(i);
+    std::memcpy(key.destination, address.octets.data(), 16);
+    ASSERT_EQ(flows.outbound(*a.spd, key).action,
+              (i & 1) != 0 ? PolicyAction::discard : PolicyAction::protect)
+        << i;
+  }
+}
+
+// Two addresses of other families may begin alike.
+TEST_F(Policy, EspForAnAddressThatOnlyBeginsLikeOursIsNotForUs) {
+  a.set_policy({}, {});
+  const std::uint8_t(&mac)[6] = a.snapshot.outside[0].mac;
+  const Octets ours =
+      frame_of(packet_of({.source = "192.0.2.2", .destination = "192.0.2.1", .protocol = 50}), mac);
+  const Octets alike = frame_of(
+      packet_of({.source = "2001:db8::2", .destination = "c000:201::", .protocol = 50}), mac);
+  const std::vector<Outcome> in = a.ingress({ours, alike, ours});
+  EXPECT_EQ(in[0].drop, DropReason::esp_unknown_spi);
+  EXPECT_EQ(in[1].drop, DropReason::policy_discard);
+  EXPECT_EQ(in[2].drop, DropReason::esp_unknown_spi);
+}
+
 // So many that rules and SAs are fetched ahead, in a pass that looks at frames nobody has checked.
 TEST_F(Policy, OfManySasEachPacketMeetsItsOwnAndStrangersNone) {
   constexpr unsigned kSas = 700;
@@ -257,6 +368,10 @@ TEST_F(Policy, OfManySasEachPacketMeetsItsOwnAndStrangersNone) {
   for (unsigned sa = 0; sa < kSas; ++sa) {
     rules.push_back(protecting(0x5000 + sa, from_to((host(sa) + "/32").c_str(), "10.2.0.20/32")));
   }
+  rules[389].selector.destination_ports = {{5000, 5000}};
+  ASSERT_TRUE(a.sad.remove(*rules[78].slots[0]));
+  rules[467] = rule(PolicyAction::bypass, rules[467].selector);
+  add_routes();
   a.set_policy(std::move(rules), {});
   ASSERT_TRUE(a.spd->outbound_is_wide());
   ASSERT_TRUE(pair.b.sad.is_wide());
@@ -275,15 +390,19 @@ TEST_F(Policy, OfManySasEachPacketMeetsItsOwnAndStrangersNone) {
   const std::vector<Outcome> out = a.egress(frames);
   std::vector<Octets> sealed;
   for (std::size_t i = 0; i < out.size(); ++i) {
-    if (i >= chosen.size() || chosen[i] >= kSas) {
+    if (i >= chosen.size() || chosen[i] >= kSas || i == 1 || i == 2) {
       EXPECT_NE(out[i].drop, DropReason::none) << i;
       continue;
     }
     ASSERT_EQ(out[i].drop, DropReason::none) << i;
+    if (i == 3) continue;
     EXPECT_EQ(wire::load_be<std::uint32_t>(out[i].frame.data() + 34), 0x5000 + chosen[i]);
     sealed.push_back(out[i].frame);
   }
   EXPECT_EQ(out[7].drop, DropReason::policy_discard) << "a stranger";
+  EXPECT_EQ(out[1].drop, DropReason::policy_discard) << "another port than the rule's";
+  EXPECT_EQ(out[2].drop, DropReason::esp_no_sa);
+  EXPECT_EQ(out[3].frame.size(), frames[3].size()) << "bypasses";
   wire::store_be(sealed[3].data() + 34, std::uint32_t{0x5000 + kSas});
   for (const std::size_t length : {14U, 34U, 37U, 38U})
     sealed.emplace_back(sealed[0].begin(), sealed[0].begin() + static_cast<std::ptrdiff_t>(length));

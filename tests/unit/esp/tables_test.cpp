@@ -346,6 +346,32 @@ TEST(HopCache, FollowsNeighboursAndRoutesAtOnce) {
   EXPECT_FALSE(hop("11.1.2.3").found);
 }
 
+TEST(HopCache, TellsManyHostsOfOneLinkApart) {
+  Neighbours neighbours;
+  GatewayPort port;
+  port.addresses = {prefix("fd00::1/64")};
+  const Gateway gateway = make_gateway({}, {port}, {}, neighbours);
+  forward::HopCache cache;
+  const auto host = [](unsigned i) {
+    IpAddress address = ip("fd00::");
+    address.octets[14] = static_cast<std::uint8_t>(i >> 8);
+    address.octets[15] = static_cast<std::uint8_t>(i);
+    return address;
+  };
+  for (unsigned i = 2; i < 1000; ++i) {
+    const auto low = static_cast<std::uint8_t>(i), high = static_cast<std::uint8_t>(i >> 8);
+    neighbours.resolve(*neighbours.get(Side::outside, 0, host(i)), {2, 0, 0, 0, high, low});
+  }
+  for (unsigned i = 2; i < 1000; ++i) {
+    PacketKey key{};
+    std::memcpy(key.destination, host(i).octets.data(), 16);
+    key.upper = PacketKey::kV6;
+    ASSERT_EQ(cache.find(gateway, Side::outside, key).link,
+              neighbours.find(Side::outside, 0, host(i))->link.load())
+        << i;
+  }
+}
+
 TEST(PrefixTest, ContainsExactlyItsAddresses) {
   EXPECT_TRUE(prefix("10.1.2.128/25").contains(ip("10.1.2.129")));
   EXPECT_FALSE(prefix("10.1.2.128/25").contains(ip("10.1.2.127")));
