@@ -159,7 +159,8 @@ class Spd {
 /// empties itself when the Spd changes. One writer and reader: its worker's lane.
 class FlowCache {
  public:
-  static constexpr std::size_t kEntries = 1024;
+  static constexpr unsigned kBits = 10;
+  static constexpr std::size_t kEntries = std::size_t{1} << kBits;
 
   const PolicyVerdict& outbound(const Spd& spd, const PacketKey& key) {
     return find(entries_[hash(key)], spd, key, &Spd::outbound);
@@ -181,7 +182,7 @@ class FlowCache {
   static std::size_t hash(const PacketKey& key) {
     const std::uint64_t source = (fold_address(key.source) ^ key.upper) * 0x9E3779B97F4A7C15U;
     const std::uint64_t both = source ^ std::rotl(fold_address(key.destination), 32);
-    return static_cast<std::size_t>(both * 0x94D049BB133111EBU >> 32) % kEntries;
+    return both * 0x94D049BB133111EBU >> (64 - kBits);  // the top: every bit has come there
   }
   static const PolicyVerdict& find(Entry& entry, const Spd& spd, const PacketKey& key,
                                    LookUp look_up) {
