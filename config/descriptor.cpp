@@ -70,8 +70,7 @@ const MapType& system_type() {
                  "Unix socket of the local API, used by `sealwire show` and others.")
           .value("state-directory", &System::state_directory, scalar::text("path", "a path"),
                  "Where packet number reservations are kept, and what `auto` found about the "
-                 "crypto; made "
-                 "by `sealwire state init`.")
+                 "crypto; made by `sealwire state init`.")
           .value("dpdk-telemetry", &System::dpdk_telemetry, scalar::boolean(),
                  "Serve the counters on DPDK's telemetry socket too.")
           .value("metrics", &System::metrics, scalar::endpoint(),

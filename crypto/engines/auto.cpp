@@ -148,26 +148,6 @@ class AutoFactory final : public EngineFactory {
   std::shared_ptr<const Core> core_;
 };
 
-/// Every choice of `plan` names a candidate that supports it, or for one algorithm all say that
-/// none does.
-bool sound(const EnginePlan& plan, const std::vector<std::unique_ptr<Engine>>& engines) {
-  for (const AlgorithmInfo& facts : all_algorithms()) {
-    std::size_t none = 0;
-    for (const Direction direction : {Direction::seal, Direction::open}) {
-      for (const SizeClass size : {SizeClass::small, SizeClass::medium, SizeClass::large}) {
-        const std::uint8_t candidate = plan.choice(facts.algorithm, direction, size);
-        if (candidate == EnginePlan::kNone) {
-          ++none;
-        } else if (candidate >= engines.size() || !engines[candidate]->supports(facts.algorithm)) {
-          return false;
-        }
-      }
-    }
-    if (none != 0 && none != 2 * kSizeClassCount) return false;
-  }
-  return true;
-}
-
 Result<std::shared_ptr<const Core>> make_core(
     std::vector<std::unique_ptr<EngineFactory>> candidates, const Planner& planner) {
   if (candidates.empty() || candidates.size() > kMaxCandidates) {
@@ -179,7 +159,7 @@ Result<std::shared_ptr<const Core>> make_core(
   auto core = std::make_shared<Core>();
   core->plan = planner(*engines);
   core->candidates = std::move(candidates);
-  if (!sound(core->plan, *engines)) {
+  if (!core->plan.fits(*engines)) {
     return fail("SW-CRY-032", "the auto engine's plan names an engine that cannot do its part",
                 "report this as a bug");
   }
@@ -187,6 +167,24 @@ Result<std::shared_ptr<const Core>> make_core(
 }
 
 }  // namespace
+
+bool EnginePlan::fits(const std::vector<std::unique_ptr<Engine>>& engines) const {
+  for (const AlgorithmInfo& facts : all_algorithms()) {
+    std::size_t none = 0;
+    for (const Direction direction : {Direction::seal, Direction::open}) {
+      for (const SizeClass size : {SizeClass::small, SizeClass::medium, SizeClass::large}) {
+        const std::uint8_t candidate = choice(facts.algorithm, direction, size);
+        if (candidate == kNone) {
+          ++none;
+        } else if (candidate >= engines.size() || !engines[candidate]->supports(facts.algorithm)) {
+          return false;
+        }
+      }
+    }
+    if (none != 0 && none != 2 * kSizeClassCount) return false;
+  }
+  return true;
+}
 
 EnginePlan EnginePlan::first_that_supports(const std::vector<std::unique_ptr<Engine>>& engines) {
   EnginePlan plan;

@@ -31,6 +31,9 @@ class EnginePlan {
   /// The first of `engines` that supports an algorithm does all of it.
   static EnginePlan first_that_supports(const std::vector<std::unique_ptr<Engine>>& engines);
 
+  /// Every choice names an engine that supports it, or for one algorithm all say that none does.
+  bool fits(const std::vector<std::unique_ptr<Engine>>& engines) const;
+
   std::uint8_t choice(Algorithm algorithm, Direction direction, SizeClass size) const noexcept {
     return choices_[static_cast<std::size_t>(algorithm)][static_cast<std::size_t>(direction)]
                    [static_cast<std::size_t>(size)];

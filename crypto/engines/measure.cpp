@@ -87,27 +87,18 @@ std::string machine_of_measurement() {
 
 std::optional<EnginePlan> plan_of(const Measurement& earlier,
                                   const std::vector<std::unique_ptr<Engine>>& candidates) {
-  if (earlier.machine != machine_of_measurement() || earlier.candidates != names_of(candidates))
+  if (earlier.machine != machine_of_measurement() || earlier.candidates != names_of(candidates) ||
+      earlier.costs.size() != kAlgorithmCount * 2 * kSizeClassCount)
     return std::nullopt;
   EnginePlan plan;
-  std::size_t choices = 0;
   for (const EngineCost& cost : earlier.costs) {
-    plan.choose(cost.algorithm, cost.direction, cost.size, cost.chosen);
-    if (cost.chosen == EnginePlan::kNone) continue;
-    if (cost.chosen >= candidates.size() || !candidates[cost.chosen]->supports(cost.algorithm))
-      return std::nullopt;
-    ++choices;
-  }
-  std::size_t wanted = 0;
-  for (const AlgorithmInfo& facts : all_algorithms()) {
     const bool supported = std::any_of(candidates.begin(), candidates.end(), [&](const auto& one) {
-      return one->supports(facts.algorithm);
+      return one->supports(cost.algorithm);
     });
-    wanted += supported ? 2 * kSizeClassCount : 0;
+    if (cost.chosen == EnginePlan::kNone && supported) return std::nullopt;
+    plan.choose(cost.algorithm, cost.direction, cost.size, cost.chosen);
   }
-  if (choices != wanted || earlier.costs.size() != kAlgorithmCount * 2 * kSizeClassCount)
-    return std::nullopt;
-  return plan;
+  return plan.fits(candidates) ? std::optional(plan) : std::nullopt;
 }
 
 EnginePlan plan_by_measuring(const std::vector<std::unique_ptr<Engine>>& candidates,

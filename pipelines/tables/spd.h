@@ -64,7 +64,7 @@ class Spd {
   }
   /// Starts fetching what outbound_of_many() will read of a wide list.
   [[gnu::always_inline]] void prefetch_outbound(const AddressPair& addresses, bool v6) const {
-    (v6 ? outbound_.v6 : outbound_.v4).prefetch(addresses, v6);
+    (v6 ? outbound_.v6 : outbound_.v4).prefetch(addresses);
   }
   /// A family's rules are one probe away but too many to be at hand: worth prefetch_outbound(),
   /// after which a flow cache would not be faster.
@@ -96,9 +96,7 @@ class Spd {
     std::vector<Bucket> buckets{};  // open addressing, a power of two, half of them empty
 
     std::size_t place(const AddressPair& masked) const {
-      const std::uint64_t source = fold_address(masked.source) * 0x9E3779B97F4A7C15U;
-      const std::uint64_t both = source ^ std::rotl(fold_address(masked.destination), 32);
-      return both * 0x94D049BB133111EBU >> shift;
+      return hash_ends(fold_address(masked.source), fold_address(masked.destination)) >> shift;
     }
     /// Null: no rule has these addresses.
     [[gnu::always_inline]] const Bucket* find(const PacketKey& key) const {
@@ -128,12 +126,10 @@ class Spd {
       const UpperSelector& upper = bucket->first.upper;
       return upper.any_protocol && upper.any_ports ? &bucket->first : nullptr;
     }
-    [[gnu::always_inline]] void prefetch(const AddressPair& addresses, bool v6) const {
+    [[gnu::always_inline]] void prefetch(const AddressPair& addresses) const {
       if (!wide_) return;
       const Probe& probe = probes_.front();
-      AddressPair wanted = probe.masks.of(addresses);
-      if (!v6) wanted.source[1] = wanted.destination[1] = 0;
-      __builtin_prefetch(&probe.buckets[probe.place(wanted)]);
+      __builtin_prefetch(&probe.buckets[probe.place(probe.masks.of(addresses))]);
     }
 
    private:
@@ -180,9 +176,8 @@ class FlowCache {
   using LookUp = PolicyVerdict (Spd::*)(const PacketKey&) const;
 
   static std::size_t hash(const PacketKey& key) {
-    const std::uint64_t source = (fold_address(key.source) ^ key.upper) * 0x9E3779B97F4A7C15U;
-    const std::uint64_t both = source ^ std::rotl(fold_address(key.destination), 32);
-    return both * 0x94D049BB133111EBU >> (64 - kBits);  // the top: every bit has come there
+    return hash_ends(fold_address(key.source) ^ key.upper, fold_address(key.destination)) >>
+           (64 - kBits);
   }
   static const PolicyVerdict& find(Entry& entry, const Spd& spd, const PacketKey& key,
                                    LookUp look_up) {

@@ -75,7 +75,7 @@ TEST(ReplayWindow, SweepAcceptsEachNumberOnce) {
       std::uint64_t number = 1;
       const std::uint64_t count = std::min<std::uint64_t>(2 * window, (kTwo32 - 1 - window) / jump);
       for (std::uint64_t i = 0; i < count; ++i, number += jump) {
-        ASSERT_FALSE(!plausible(replay, static_cast<std::uint32_t>(number)));
+        ASSERT_TRUE(plausible(replay, static_cast<std::uint32_t>(number)));
         ASSERT_EQ(replay.accept(SeqNo(number)), ReplayVerdict::fresh) << window << ' ' << number;
         accepted.push_back(number);
         ASSERT_NE(replay.accept(SeqNo(number)), ReplayVerdict::fresh) << window << ' ' << number;
@@ -112,7 +112,7 @@ TEST(ReplayWindow, SkippedNumbersInTheWindowAreFreshOnce) {
       }
       if (bottom > 1) {
         EXPECT_EQ(replay.accept(SeqNo(bottom - 1)), ReplayVerdict::too_old);
-        EXPECT_TRUE(!plausible(replay, static_cast<std::uint32_t>(bottom - 1)));
+        EXPECT_FALSE(plausible(replay, static_cast<std::uint32_t>(bottom - 1)));
       }
       EXPECT_EQ(replay.top().value(), top);
     }
@@ -133,7 +133,7 @@ TEST(ReplayWindow, ReverseOrderWithinTheWindow) {
 
 TEST(ReplayWindow, ZeroIsNeverFresh) {
   ReplayWindow replay = window_of(32);
-  EXPECT_TRUE(!plausible(replay, 0));
+  EXPECT_FALSE(plausible(replay, 0));
   EXPECT_EQ(replay.accept(SeqNo(0)), ReplayVerdict::too_old);
   EXPECT_EQ(replay.accept(SeqNo(1)), ReplayVerdict::fresh);
 }
@@ -159,7 +159,7 @@ TEST(ReplayWindow, ForgedHighNumberDoesNotAdvance) {
 TEST(ReplayWindow, WithoutAWindowEverythingIsFresh) {
   ReplayWindow replay = window_of(0);
   for (const std::uint64_t number : {7U, 7U, 1U, 0U, 0xFFFFFFFFU, 7U}) {
-    EXPECT_FALSE(!plausible(replay, static_cast<std::uint32_t>(number)));
+    EXPECT_TRUE(plausible(replay, static_cast<std::uint32_t>(number)));
     EXPECT_EQ(replay.accept(SeqNo(number)), ReplayVerdict::fresh);
   }
   EXPECT_EQ(replay.top().value(), 0xFFFFFFFFU);
@@ -170,7 +170,7 @@ TEST(ReplayWindow, WithoutEsnTheTopOf32BitsIsTheEnd) {
   EXPECT_EQ(replay.accept(SeqNo(kTwo32 - 1)), ReplayVerdict::fresh);
   EXPECT_EQ(replay.accept(SeqNo(kTwo32 - 2)), ReplayVerdict::fresh);
   EXPECT_EQ(replay.accept(SeqNo(kTwo32 - 3)), ReplayVerdict::duplicate);
-  EXPECT_TRUE(!plausible(replay, 1)) << "a wrapped number is old, not new";
+  EXPECT_FALSE(plausible(replay, 1)) << "a wrapped number is old, not new";
   EXPECT_EQ(replay.accept(*replay.infer(1)), ReplayVerdict::too_old);
 }
 
@@ -189,7 +189,7 @@ ReplayVerdict receive(ReplayWindow& replay, std::uint64_t number) {
   const auto low = static_cast<std::uint32_t>(number);
   const auto inferred = replay.infer(low);
   if (!inferred) {
-    EXPECT_TRUE(!plausible(replay, low));
+    EXPECT_FALSE(plausible(replay, low));
     return ReplayVerdict::too_old;
   }
   // A high word inferred wrongly fails the ICV, so nothing is committed.
