@@ -1,5 +1,6 @@
 #include "perf/results.h"
 
+#include <fmt/format.h>
 #include <intel-ipsec-mb.h>
 #include <openssl/crypto.h>
 #include <rte_cycles.h>
@@ -15,7 +16,8 @@ namespace sealwire::perf {
 Figure figure_of(std::vector<double> runs) {
   std::sort(runs.begin(), runs.end());
   const double median = runs[runs.size() / 2];
-  return {median, median > 0 ? (runs.back() - runs.front()) / median : 0};
+  const double lower = runs[runs.size() / 4], upper = runs[runs.size() * 3 / 4];
+  return {median, lower, upper, median > 0 ? (upper - lower) / median : 0};
 }
 
 nlohmann::json row_of(const Subject& subject) {
@@ -35,6 +37,20 @@ nlohmann::json row_of(const Subject& subject, const Figure& cycles, double octet
   row["mpps"] = pps / 1e6;
   row["gbps"] = pps * octets * 8 / 1e9;
   return row;
+}
+
+void set_ratio(nlohmann::json& row, const Figure& ratio, std::optional<double> goal) {
+  row["ratio"] = ratio.median;
+  row["ratio_quartiles"] = {ratio.lower, ratio.upper};
+  if (goal) row["goal"] = *goal;
+}
+
+std::string text_of_ratio(const nlohmann::json& row) {
+  const auto of = [](const nlohmann::json& value) { return value.get<double>(); };
+  const nlohmann::json& quartiles = row["ratio_quartiles"];
+  return fmt::format("{:.2f} {:.2f}..{:.2f} ({})", of(row["ratio"]), of(quartiles[0]),
+                     of(quartiles[1]),
+                     row.contains("goal") ? fmt::format("{:.2f}", of(row["goal"])) : "-");
 }
 
 void write_results(const std::string& file, const std::string& engine, const nlohmann::json& rows) {

@@ -28,13 +28,13 @@ void one(Suite& suite, const Combination& line, const Ciphers& ciphers, std::uin
          bool ingress) {
   const std::string name = name_of(line, ingress, size) + " " + ciphers.name;
   if (!suite.wants(name)) return;
-  nlohmann::json row = measure(suite, line, 1, size, ingress, ciphers);
-  if (line.stages.esp) {
-    row["goal"] = kMostOverhead;
-    row["goal_of"] = "cycles over the crypto";
-    row["ratio"] = row["overhead"];
-  }
-  put(suite, name, row);
+  Measured measured = measure(suite, {line, size, ingress, 1, ciphers});
+  const Runs& runs = measured.runs;
+  if (line.stages.esp)
+    set_goal(measured, kMostOverhead, "cycles over the crypto", [&runs](std::size_t run) {
+      return runs.total[run] - runs.floor[run] - runs.crypto[run];
+    });
+  put(suite, name, measured.row);
 }
 
 }  // namespace

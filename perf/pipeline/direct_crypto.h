@@ -13,10 +13,13 @@ namespace sealwire::perf {
 
 class DirectCrypto {
  public:
-  /// Keys of 256 bits, or of 128.
-  explicit DirectCrypto(bool long_keys) : manager_(alloc_mb_mgr(0)) {
+  /// Keys of 256 bits, or of 128. `aes_ni`: the code for AVX2 instead of the best.
+  DirectCrypto(bool long_keys, bool aes_ni) : manager_(alloc_mb_mgr(0)) {
     IMB_ARCH chosen;
-    init_mb_mgr_auto(manager_, &chosen);
+    if (aes_ni)
+      init_mb_mgr_avx2(manager_);
+    else
+      init_mb_mgr_auto(manager_, &chosen);
     seal_ = long_keys ? manager_->gcm256_enc : manager_->gcm128_enc;
     open_ = long_keys ? manager_->gcm256_dec : manager_->gcm128_dec;
     const std::uint8_t key[32] = {1, 2, 3};

@@ -1,5 +1,5 @@
 // One SA over several workers in turn: the real lanes on cores of their own, all packets waiting in
-// memory when they start.
+// the cache that the cores share when they start.
 #pragma once
 
 #include <array>
@@ -24,7 +24,7 @@ struct TurnTimes {
 
 class InTurn {
  public:
-  /// `pool` has room for kInTurnPackets frames. `lcores`: one for each worker, this one first.
+  /// `pool` has room for kInTurnPackets frames. `lcores`: one for each worker.
   InTurn(Stages stages, pipelines::Spread spread, std::span<const unsigned> lcores,
          crypto::EngineFactory& factory, rte_mempool* pool);
 

@@ -55,11 +55,17 @@ int run(int argc, char** argv) {
   Options options;
   app.add_option("--only", options.only, "rows whose name matches this expression");
   app.add_option("--json", options.file, "write the rows to this file");
-  app.add_option("--engine", options.engine, "auto, batch-gcm, ipsec-mb or openssl");
+  CLI::Option* const engine =
+      app.add_option("--engine", options.engine, "auto, batch-gcm, ipsec-mb or openssl");
   app.add_option("--rounds", options.rounds, "bursts per run")->check(CLI::PositiveNumber);
   app.add_option("--sas", options.sas, "only rows of so many SAs: 1, 64, 4096, 100000")
       ->check(CLI::IsMember({1U, 64U, 4096U, 100'000U}))
       ->delimiter(',');
+  app.add_flag("--aes-ni", options.aes_ni,
+               "as on a processor without VAES and AVX-512, ipsec-mb beside it too")
+      ->excludes(engine);
+  app.add_flag("--no-goals", options.no_goals,
+               "leave out what only the goals of some rows are in proportion to");
   app.add_flag("--full", options.full, "every size, algorithm and number of SAs");
   CLI11_PARSE(app, argc, argv);
 
@@ -78,7 +84,8 @@ int run(int argc, char** argv) {
     fmt::print("no row of the lanes matches {}\n", options.only);
     return kNoRow;
   }
-  if (!options.file.empty()) write_results(options.file, options.engine, suite.rows());
+  if (!options.file.empty())
+    write_results(options.file, options.aes_ni ? "aes-ni" : options.engine, suite.rows());
   if (!huge)
     fmt::print(
         "without hugepages: sysctl vm.nr_hugepages=200 makes packets some 15 cycles cheaper\n");

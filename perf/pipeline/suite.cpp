@@ -6,9 +6,27 @@
 #include <cstdio>
 
 #include "crypto/engines/auto.h"
+#include "crypto/engines/batch_gcm.h"
+#include "crypto/engines/ipsec_mb.h"
+#include "crypto/engines/measure.h"
 #include "perf/pipeline/in_turn.h"
 
 namespace sealwire::perf {
+namespace {
+
+std::unique_ptr<crypto::EngineFactory> factory_of(const Options& options) {
+  if (!options.aes_ni) return need(crypto::make_software_factory(options.engine));
+  std::vector<std::unique_ptr<crypto::EngineFactory>> candidates;
+  candidates.push_back(need(crypto::make_batch_gcm_factory("aesni")));
+  candidates.push_back(need(crypto::make_ipsec_mb_factory(crypto::IpsecMbCode::avx2)));
+  const auto planner = [](const std::vector<std::unique_ptr<crypto::Engine>>& engines) {
+    crypto::Measurement unused;
+    return crypto::plan_by_measuring(engines, unused);
+  };
+  return need(crypto::make_auto_factory(std::move(candidates), planner));
+}
+
+}  // namespace
 
 std::string name_of(const Combination& stages, bool ingress, std::uint16_t size) {
   return std::string(stages.name) + (ingress ? " ingress " : " egress ") +
@@ -20,7 +38,7 @@ Suite::Suite(const Options& options, rte_mempool* pool, std::vector<unsigned> lc
       wanted_(options.only),
       pool_(pool),
       lcores_(std::move(lcores)),
-      factory_(need(crypto::make_software_factory(options.engine))) {}
+      factory_(factory_of(options)) {}
 
 bool Suite::wants_one_sa() const {
   return options_.sas.empty() ||

@@ -16,12 +16,14 @@ namespace sealwire::perf {
 
 struct Options {
   std::string only, file, engine = "auto";
-  unsigned rounds = 500;  // bursts of a run
+  unsigned rounds = 170;  // bursts of a run
   bool full = false;
+  bool no_goals = false;      // leaves out what only the goals of some rows are in proportion to
+  bool aes_ni = false;        // as on a processor without VAES and AVX-512
   std::vector<unsigned> sas;  // none: any
 };
 
-inline constexpr std::size_t kRuns = 7;  // of each row, and one before that warms up
+inline constexpr std::size_t kRuns = 21;  // of each row, and one before that warms up
 
 struct Combination {
   const char* name;

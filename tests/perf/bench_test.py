@@ -4,6 +4,7 @@
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -54,8 +55,35 @@ class Bench(unittest.TestCase):
                          [rows.key(row) for row in found])
         for row in found:
             self.assertEqual((80, "cycles over the crypto"), (row["goal"], row["goal_of"]))
-            self.assertEqual(row["overhead"], row["ratio"])
+            lower, upper = row["ratio_quartiles"]
+            self.assertTrue(lower <= row["ratio"] <= upper, row)
+            self.assertTrue(0 < row["ratio"] < row["cycles_per_packet"], row)  # what neither floor nor crypto explain
             self.assertGreater(row["crypto"], row["io_floor"])
+
+    def test_goals_are_in_proportion_to_what_they_name(self):
+        names = {"[esp] egress 64": "of the crypto", "[esp] ingress 64": "of egress", "[macsec] ingress 64": "of the crypto",
+                 "[esp, macsec] egress 64": "of each alone", "[esp] egress 64 64 SAs": "of one SA"}
+        expression = "|".join(f"^{re.escape(name)}$" for name in names)
+        with tempfile.TemporaryDirectory() as folder:
+            file = pathlib.Path(folder) / "rows.json"
+            self.assertEqual(0, run("--full", "--only", expression, "--rounds", "5", "--json", file).returncode)
+            found = rows.read(file)["rows"]
+            self.assertEqual(list(names.values()), [row["goal_of"] for row in found])
+            for row in found:
+                # Not its speed: a row of the wrong thing is off by far more.
+                self.assertTrue(0.3 < row["ratio"] < 12, row)
+            self.assertEqual(0, run("--full", "--only", expression, "--rounds", "5", "--no-goals", "--json", file).returncode)
+            self.assertEqual({"of the crypto"}, {row["goal_of"] for row in rows.read(file)["rows"] if "goal_of" in row})
+
+    @unittest.skipUnless({" aes ", " avx2 "} <= set(re.findall(" aes | avx2 ", pathlib.Path("/proc/cpuinfo").read_text())),
+                         "this processor has no AES-NI or no AVX2")
+    def test_a_narrower_processor_is_told_in_the_file(self):
+        with tempfile.TemporaryDirectory() as folder:
+            file = pathlib.Path(folder) / "rows.json"
+            done = run("--aes-ni", "--only", r"^\[macsec\] egress 64$", "--rounds", "5", "--json", file)
+            self.assertEqual(0, done.returncode, done.stderr)
+            self.assertEqual("aes-ni", rows.read(file)["engine"])
+        self.assertNotEqual(0, run("--aes-ni", "--engine", "openssl", "--only", "gress").returncode)
 
     def rows_of_lanes(self, expression):
         """The keys of --full's rows whose names match."""

@@ -89,6 +89,8 @@ class Compare(unittest.TestCase):
         code, out, _ = self.run_on(file_of(row(100)), file_of(row(100), kernel="6.2"))
         self.assertEqual(0, code)
         self.assertIn("differs: kernel: 6.1 / 6.2", out)
+        code, out, _ = self.run_on(file_of(row(100)), {**file_of(row(101)), "engine": "aes-ni"})
+        self.assertEqual((0, True), (code, "differs: engine: auto / aes-ni" in out))
 
     def test_what_cannot_be_read_is_named(self):
         good = file_of(row(100))
