@@ -158,10 +158,15 @@ Result<std::shared_ptr<const Core>> make_core(
   if (!engines) return tl::unexpected(engines.error());
   auto core = std::make_shared<Core>();
   core->plan = planner(*engines);
-  core->candidates = std::move(candidates);
   if (!core->plan.fits(*engines)) {
     return fail("SW-CRY-032", "the auto engine's plan names an engine that cannot do its part",
                 "report this as a bug");
+  }
+  // Those that have nothing to do are left out.
+  for (std::size_t i = 0; i < candidates.size(); ++i) {
+    const auto place = static_cast<std::uint8_t>(core->candidates.size());
+    if (core->plan.renumber(static_cast<std::uint8_t>(i), place))
+      core->candidates.push_back(std::move(candidates[i]));
   }
   return core;
 }
@@ -184,6 +189,18 @@ bool EnginePlan::fits(const std::vector<std::unique_ptr<Engine>>& engines) const
     if (none != 0 && none != 2 * kSizeClassCount) return false;
   }
   return true;
+}
+
+bool EnginePlan::renumber(std::uint8_t from, std::uint8_t to) {
+  bool named = false;
+  for (auto& of_algorithm : choices_)
+    for (auto& of_direction : of_algorithm)
+      for (std::uint8_t& candidate : of_direction) {
+        if (candidate != from) continue;
+        candidate = to;
+        named = true;
+      }
+  return named;
 }
 
 EnginePlan EnginePlan::first_that_supports(const std::vector<std::unique_ptr<Engine>>& engines) {
@@ -219,7 +236,9 @@ Result<std::unique_ptr<EngineFactory>> make_auto_factory(const Measurement& earl
   if (shared == nullptr) {
     std::vector<std::unique_ptr<EngineFactory>> candidates;
     if (auto batch_gcm = make_batch_gcm_factory()) candidates.push_back(std::move(*batch_gcm));
-    if (auto ipsec_mb = make_ipsec_mb_factory()) candidates.push_back(std::move(*ipsec_mb));
+    for (const IpsecMbCode code :
+         {IpsecMbCode::avx512, IpsecMbCode::avx2, IpsecMbCode::avx, IpsecMbCode::sse})
+      if (auto ipsec_mb = make_ipsec_mb_factory(code)) candidates.push_back(std::move(*ipsec_mb));
     if (auto openssl = make_openssl_factory()) candidates.push_back(std::move(*openssl));
     auto core = make_core(std::move(candidates), [&earlier](const auto& engines) {
       const std::optional<EnginePlan> known = plan_of(earlier, engines);

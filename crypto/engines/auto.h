@@ -34,6 +34,10 @@ class EnginePlan {
   /// Every choice names an engine that supports it, or for one algorithm all say that none does.
   bool fits(const std::vector<std::unique_ptr<Engine>>& engines) const;
 
+  /// Calls candidate `from` `to`, which no choice names, unless they are the same; whether a choice
+  /// named it.
+  bool renumber(std::uint8_t from, std::uint8_t to);
+
   std::uint8_t choice(Algorithm algorithm, Direction direction, SizeClass size) const noexcept {
     return choices_[static_cast<std::size_t>(algorithm)][static_cast<std::size_t>(direction)]
                    [static_cast<std::size_t>(size)];
@@ -53,8 +57,8 @@ struct Measurement;  // crypto/engines/measure.h
 /// Makes a plan from one instance of each candidate, in the order given; may measure. Control path.
 using Planner = std::function<EnginePlan(const std::vector<std::unique_ptr<Engine>>&)>;
 
-/// Our batch-gcm, ipsec-mb and OpenSSL, as far as they run here, planned at the first call: as
-/// `earlier` says, if it was measured on such a machine, else by measuring
+/// Our batch-gcm, each code of ipsec-mb, and OpenSSL, as far as they run here, planned at the first
+/// call: as `earlier` says, if it was measured on such a machine, else by measuring
 /// (crypto/engines/measure.h). All calls share one set of candidates and one plan, so that keys are
 /// understood by every instance in the process.
 Result<std::unique_ptr<EngineFactory>> make_auto_factory(const Measurement& earlier);

@@ -189,8 +189,11 @@ struct GcmCalls {
 
 class IpsecMbEngine final : public SyncEngine {
  public:
-  IpsecMbEngine(const void* family, Manager best, Manager sha_ni) noexcept
-      : SyncEngine(family), best_(std::move(best)), sha_ni_(std::move(sha_ni)) {
+  IpsecMbEngine(IpsecMbCode code, Manager best, Manager sha_ni) noexcept
+      : SyncEngine(family_of(code)),
+        code_(code),
+        best_(std::move(best)),
+        sha_ni_(std::move(sha_ni)) {
     IMB_MGR* m = best_.get();
     gcm_[0] = {m->gcm128_enc, m->gcm128_dec, m->gmac128_init, m->gmac128_update,
                m->gmac128_finalize};
@@ -201,7 +204,7 @@ class IpsecMbEngine final : public SyncEngine {
   }
   ~IpsecMbEngine() override { forget(); }
 
-  std::string_view name() const noexcept override { return "ipsec-mb"; }
+  std::string_view name() const noexcept override { return name_of(code_); }
   bool supports(Algorithm /*algorithm*/) const noexcept override { return true; }
 
   Result<std::unique_ptr<AeadKey>> make_key(Algorithm algorithm, const SecretBytes& key,
@@ -454,6 +457,7 @@ class IpsecMbEngine final : public SyncEngine {
     return done;
   }
 
+  IpsecMbCode code_;
   Manager best_;
   Manager sha_ni_;  ///< only where it is better for SHA-1 and SHA-256
   std::array<GcmCalls, 3> gcm_;
@@ -470,13 +474,15 @@ class IpsecMbFactory final : public EngineFactory {
  public:
   explicit IpsecMbFactory(IpsecMbCode code) noexcept : code_(code) {}
 
-  std::string_view name() const noexcept override { return "ipsec-mb"; }
+  std::string_view name() const noexcept override { return name_of(code_); }
 
   Result<std::unique_ptr<Engine>> make() override {
     Manager best = make_manager(code_);
     if (best == nullptr) {
-      return fail("SW-CRY-030", "ipsec-mb does not run on this processor or failed its self-test",
-                  "use the openssl engine");
+      return fail(
+          "SW-CRY-030",
+          std::string(name_of(code_)) + " does not run on this processor or failed its self-test",
+          "use the openssl engine");
     }
     // In version 1.3 only the sse code has SHA-NI. Sixteen AVX-512 lanes do as well on full
     // batches, eight AVX2 lanes do not.
@@ -484,7 +490,7 @@ class IpsecMbFactory final : public EngineFactory {
     if (best->used_arch < IMB_ARCH_AVX512 && (best->features & IMB_FEATURE_SHANI) != 0) {
       sha_ni = make_manager(IpsecMbCode::sse);
     }
-    return std::make_unique<IpsecMbEngine>(family_of(code_), std::move(best), std::move(sha_ni));
+    return std::make_unique<IpsecMbEngine>(code_, std::move(best), std::move(sha_ni));
   }
 
  private:
@@ -492,6 +498,12 @@ class IpsecMbFactory final : public EngineFactory {
 };
 
 }  // namespace
+
+std::string_view name_of(IpsecMbCode code) {
+  constexpr std::array<std::string_view, 5> kNames{"ipsec-mb", "ipsec-mb-sse", "ipsec-mb-avx",
+                                                   "ipsec-mb-avx2", "ipsec-mb-avx512"};
+  return kNames[static_cast<std::size_t>(code)];
+}
 
 Result<std::unique_ptr<EngineFactory>> make_ipsec_mb_factory(IpsecMbCode code) {
   auto factory = std::make_unique<IpsecMbFactory>(code);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <string_view>
 
 #include "crypto/aead.h"
 
@@ -12,6 +13,9 @@ namespace sealwire::crypto {
 /// measure, and to test what other processors run). SHA-1 and SHA-256 use SHA-NI in all but avx512,
 /// if the processor has it.
 enum class IpsecMbCode : std::uint8_t { best, sse, avx, avx2, avx512 };
+
+/// As the engines are called: "ipsec-mb", and of a certain code "ipsec-mb-avx2" and so on.
+std::string_view name_of(IpsecMbCode code);
 
 /// Supports every Algorithm. Its keys are shared by all instances of one code in the process. Error
 /// SW-CRY-030: the library or `code` cannot run on this processor, or the library's own self-test

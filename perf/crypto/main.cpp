@@ -70,10 +70,8 @@ std::vector<Candidate> candidates() {
   for (const std::string_view kernel : crypto::batch_gcm_kernels())
     add("batch-gcm-" + std::string(kernel), crypto::make_batch_gcm_factory(kernel));
   using Code = crypto::IpsecMbCode;
-  add("ipsec-mb-sse", crypto::make_ipsec_mb_factory(Code::sse));
-  add("ipsec-mb-avx", crypto::make_ipsec_mb_factory(Code::avx));
-  add("ipsec-mb-avx2", crypto::make_ipsec_mb_factory(Code::avx2));
-  add("ipsec-mb-avx512", crypto::make_ipsec_mb_factory(Code::avx512));
+  for (const Code code : {Code::sse, Code::avx, Code::avx2, Code::avx512})
+    add(std::string(crypto::name_of(code)), crypto::make_ipsec_mb_factory(code));
   add("openssl", crypto::make_openssl_factory());
   for (const std::string driver : {"aesni_gcm", "aesni_mb"})
     add("cryptodev-" + driver, crypto::make_cryptodev_factory({.device = "crypto_" + driver}));

@@ -12,6 +12,7 @@
 
 #include "crypto/engines/auto.h"
 #include "crypto/engines/cryptodev.h"
+#include "crypto/engines/ipsec_mb.h"
 #include "crypto/engines/timed_burst.h"
 #include "perf/pipeline/traffic.h"
 
@@ -39,8 +40,11 @@ class BestCrypto {
         best_ = std::move(one);
       }
     };
-    for (const char* engine : {"batch-gcm", "ipsec-mb", "openssl"})
+    for (const char* engine : {"batch-gcm", "openssl"})
       consider(crypto::make_software_factory(engine));
+    using Code = crypto::IpsecMbCode;
+    for (const Code code : {Code::sse, Code::avx, Code::avx2, Code::avx512})
+      consider(crypto::make_ipsec_mb_factory(code));
     consider(crypto::make_cryptodev_factory({.device = "crypto_aesni_mb"}));
     if (best_ == nullptr)
       throw std::runtime_error(std::string(crypto::info(algorithm).name) + ": not to be had here");

@@ -38,6 +38,17 @@ EnginePlan mixed_plan(const std::vector<std::unique_ptr<Engine>>& engines) {
   return plan;
 }
 
+// Of three: the second opens, the third seals.
+EnginePlan plan_without_the_first(const std::vector<std::unique_ptr<Engine>>&) {
+  EnginePlan plan;
+  for (const AlgorithmInfo& facts : all_algorithms())
+    for (const SizeClass size : {SizeClass::small, SizeClass::medium, SizeClass::large}) {
+      plan.choose(facts.algorithm, Direction::seal, size, 2);
+      plan.choose(facts.algorithm, Direction::open, size, 1);
+    }
+  return plan;
+}
+
 std::vector<Named> every_engine() {
   std::vector<Named> engines;
   const auto add = [&](std::string name, Result<std::unique_ptr<EngineFactory>> factory) {
@@ -56,6 +67,11 @@ std::vector<Named> every_engine() {
   candidates.push_back(*make_ipsec_mb_factory());
   candidates.push_back(*make_openssl_factory());
   add("auto mixed", make_auto_factory(std::move(candidates), mixed_plan));
+  candidates.clear();
+  candidates.push_back(*make_openssl_factory());
+  candidates.push_back(*make_ipsec_mb_factory());
+  candidates.push_back(*make_ipsec_mb_factory(IpsecMbCode::sse));
+  add("auto without the first", make_auto_factory(std::move(candidates), plan_without_the_first));
   return engines;
 }
 
@@ -376,6 +392,20 @@ TEST(OpenSslFactory, RefusesAPropertyQueryThatYieldsNothing) {
   const auto factory = make_openssl_factory("provider=nonesuch");
   ASSERT_FALSE(factory.has_value());
   EXPECT_EQ(factory.error().id, "SW-CRY-024");
+}
+
+TEST(AutoFactory, MakesNothingOfCandidatesThatThePlanDoesNotName) {
+  std::vector<std::unique_ptr<EngineFactory>> candidates;
+  candidates.push_back(*make_openssl_factory());
+  candidates.push_back(*make_ipsec_mb_factory());
+  candidates.push_back(*make_ipsec_mb_factory(IpsecMbCode::sse));
+  auto factory = *make_auto_factory(std::move(candidates), plan_without_the_first);
+  std::vector<std::unique_ptr<Engine>> engines;  // more than OpenSSL would make
+  for (unsigned i = 0; i <= kMaxOpenSslInstances; ++i) {
+    auto engine = factory->make();
+    ASSERT_TRUE(engine.has_value()) << engine.error().message;
+    engines.push_back(std::move(*engine));
+  }
 }
 
 TEST(OpenSslFactory, CountsItsInstances) {
