@@ -101,11 +101,15 @@ SEALWIRE_INLINE Block hash_long(const Schedule& key, Block y, const std::uint8_t
 }
 
 // A packet on its way through its groups.
-template <class V, int Rounds, bool Seal>
+template <class V, int Rounds>
 struct Packet {
   using Type = typename V::Type;
   static constexpr std::uint32_t kVector = 16 * V::kBlocks;
   static constexpr std::uint32_t kGroup = kVector * V::kVectors;
+  // A whole group's last part: its vectors, and which of the group's is their first.
+  static constexpr int kRest = V::kVectors == V::kHead ? V::kHead : V::kVectors - V::kHead;
+  static constexpr int kRestFrom = V::kVectors - kRest;
+  static_assert(V::kVectors < 10);  // one is hashed after each AES round but the last
 
   const Schedule& key;
   std::uint8_t* p;                       // the group's data
@@ -115,8 +119,9 @@ struct Packet {
   Sum edges = {y, y, y};      // products of AAD and length blocks that join the next reduction
   Block aad[2] = {y, y};      // reversed; they join the first group
   unsigned aad_blocks = 0;    // 0, 1 or 2
-  std::uint32_t counter = 2;  // of the group's first block
-  Type sealed[V::kVectors];   // the last group's ciphertext, reversed, not hashed yet (seal)
+  std::uint32_t counter = 2;  // of the next block
+  typename V::Sum sum = V::zero_sum();  // products of the group
+  Type sealed[kRest];  // the last part of the group before, reversed, not hashed yet (seal)
 
   SEALWIRE_INLINE Packet(const Schedule& schedule, const AeadOp& op)
       : key(schedule), p(op.data), base(load_nonce(op.iv)) {
@@ -136,36 +141,48 @@ struct Packet {
     return at + kVector <= octets ? V::load(p + at) : V::load_part(p + at, octets - at);
   }
 
-  // Adds vector `i` of a group, whose first block has `power_of_first`, to the sum.
-  SEALWIRE_INLINE void hash(typename V::Sum& sum, Type x, int i, unsigned power_of_first) {
+  // Multiplies vector `i` of a group, whose first block has `power_of_first`.
+  SEALWIRE_INLINE void hash(Type x, int i, unsigned power_of_first) {
     if (i == 0) x = V::add_first(x, y);
     V::multiply_add(sum, x,
                     V::load(power(key, power_of_first - static_cast<unsigned>(i) * V::kBlocks)));
   }
-
-  SEALWIRE_INLINE void end_hash(const typename V::Sum& sum) {
-    y = reduce(add(V::fold(sum), edges));
-    edges = {_mm_setzero_si128(), _mm_setzero_si128(), _mm_setzero_si128()};
+  // The same of vectors `i` and i + 1.
+  SEALWIRE_INLINE void hash(Type x, Type next, int i, unsigned power_of_first) {
+    if (i == 0) x = V::add_first(x, y);
+    const unsigned at = power_of_first - static_cast<unsigned>(i) * V::kBlocks;
+    V::multiply_add(sum, x, V::load(power(key, at)), next, V::load(power(key, at - V::kBlocks)));
   }
 
-  // One group of `Vectors` vectors, the last of which may be partial. `First` brings the AAD and
-  // makes the tag's mask, `last` adds the lengths. Between the AES rounds goes GHASH of what is
-  // there already: of this group when opening, of the group before when sealing.
-  template <int Vectors, bool First>
-  SEALWIRE_INLINE void group(std::uint32_t octets, bool last, Block lengths) {
-    constexpr bool kHashBefore = Seal && !First;
-    constexpr int kWoven = Seal ? (First ? 0 : V::kVectors) : Vectors;
-    const unsigned data_blocks = (octets + 15) / 16;
-    const unsigned data_power = data_blocks + (last ? 1 : 0);
-    typename V::Sum sum = V::zero_sum();
-    if constexpr (First && !Seal) join_aad(data_power);
+  SEALWIRE_INLINE void end_hash() {
+    y = reduce(add(V::fold(sum), edges));
+    edges = {_mm_setzero_si128(), _mm_setzero_si128(), _mm_setzero_si128()};
+    sum = V::zero_sum();
+  }
 
-    Type stream[Vectors ? Vectors : 1];
+  // The key stream of the next `Vectors` vectors, and with `First` the tag's mask. Between the AES
+  // rounds goes GHASH of `Woven` vectors that are there already, the first of them the group's
+  // vector `from`: `ciphertext(i)` gives its vector i.
+  template <int Vectors, bool First, int Woven, class Ciphertext>
+  SEALWIRE_INLINE void key_stream(Type* stream, int from, unsigned power_of_first,
+                                  Ciphertext&& ciphertext) {
     const Type whitening = V::broadcast(key.round_keys[0]);
+    // Counters are big-endian: the last octet alone can be counted on in place, unless it
+    // overflows.
+    if ((counter & 0xff) + Vectors * V::kBlocks <= 0x100) [[likely]] {
+      Type count = V::counters(base, counter);
 #pragma GCC unroll 16
-    for (int i = 0; i < Vectors; ++i)
-      stream[i] = V::exclusive_or(
-          V::counters(base, counter + static_cast<unsigned>(i) * V::kBlocks), whitening);
+      for (int i = 0; i < Vectors; ++i) {
+        stream[i] = V::exclusive_or(count, whitening);
+        count = V::next_counters(count);
+      }
+    } else {
+#pragma GCC unroll 16
+      for (int i = 0; i < Vectors; ++i)
+        stream[i] = V::exclusive_or(
+            V::counters(base, counter + static_cast<unsigned>(i) * V::kBlocks), whitening);
+    }
+    counter += static_cast<unsigned>(Vectors) * V::kBlocks;
     Block j0 = _mm_xor_si128(_mm_insert_epi32(base, 0x01000000, 3), load_block(key.round_keys[0]));
 #pragma GCC unroll 16
     for (int round = 1; round < Rounds; ++round) {
@@ -173,30 +190,29 @@ struct Packet {
 #pragma GCC unroll 16
       for (int i = 0; i < Vectors; ++i) stream[i] = V::encrypt(stream[i], k);
       if constexpr (First) j0 = _mm_aesenc_si128(j0, load_block(key.round_keys[round]));
-      if (round <= kWoven) {
-        const int i = round - 1;
-        if constexpr (kHashBefore) {
-          hash(sum, sealed[i], i, kGroup / 16);
-        } else {
-          hash(sum, V::reverse(load(p, static_cast<std::uint32_t>(i) * kVector, octets)), i,
-               data_power);
-        }
+      if (round > Woven) continue;
+      const int i = from + round - 1;
+      if (round % 2 == 0) {
+        hash(ciphertext(i - 1), ciphertext(i), i - 1, power_of_first);
+      } else if (round == Woven) {
+        hash(ciphertext(i), i, power_of_first);
       }
     }
     const Type k = V::broadcast(key.round_keys[Rounds]);
 #pragma GCC unroll 16
     for (int i = 0; i < Vectors; ++i) stream[i] = V::encrypt_last(stream[i], k);
     if constexpr (First) tag_mask = _mm_aesenclast_si128(j0, load_block(key.round_keys[Rounds]));
-    if constexpr (kHashBefore) {
-      end_hash(sum);
-      sum = V::zero_sum();
-    }
-    if constexpr (First && Seal) join_aad(data_power);
+  }
 
+  // Combines `Vectors` vectors of key stream with the group's data from vector `from` on, of which
+  // the group's last may be partial. `took(i)` follows each: stream[i] is what came out.
+  template <int Vectors, class Took>
+  SEALWIRE_INLINE void combine(Type* stream, int from, bool to_end, std::uint32_t octets,
+                               Took&& took) {
 #pragma GCC unroll 16
     for (int i = 0; i < Vectors; ++i) {
-      const std::uint32_t at = static_cast<std::uint32_t>(i) * kVector;
-      if (i + 1 < Vectors || at + kVector <= octets) {
+      const std::uint32_t at = static_cast<std::uint32_t>(from + i) * kVector;
+      if (i + 1 < Vectors || !to_end || at + kVector <= octets) {
         stream[i] = V::exclusive_or(V::load(p + at), stream[i]);
         V::store(p + at, stream[i]);
       } else {
@@ -204,21 +220,83 @@ struct Packet {
             V::keep(V::exclusive_or(V::load_part(p + at, octets - at), stream[i]), octets - at);
         V::store_part(p + at, stream[i], octets - at);
       }
-      if constexpr (Seal) {
-        if (last) {
-          hash(sum, V::reverse(stream[i]), i, data_power);
-        } else {
-          sealed[i] = V::reverse(stream[i]);
-        }
+      took(i);
+    }
+  }
+
+  // One group of `Vectors` vectors; `First` brings the AAD, `last` adds the lengths. Its first part
+  // is hashed while its second is enciphered, that while the next group's first part is: with
+  // nothing but AES or nothing but GHASH for long, half the processor would idle.
+  template <int Vectors, bool First>
+  SEALWIRE_INLINE void seal(std::uint32_t octets, bool last, Block lengths) {
+    constexpr int kFirstPart = Vectors > V::kHead ? V::kHead : Vectors;
+    constexpr int kSecondPart = Vectors - kFirstPart;
+    const unsigned data_blocks = (octets + 15) / 16;
+    const unsigned data_power = data_blocks + (last ? 1 : 0);
+    Type head[kFirstPart ? kFirstPart : 1];
+    key_stream<kFirstPart, First, First ? 0 : kRest>(
+        head, kRestFrom,
+        kGroup / 16, [&](int i) __attribute__((always_inline)) { return sealed[i - kRestFrom]; });
+    if constexpr (First) {
+      join_aad(data_power);
+    } else {
+      end_hash();
+    }
+    // The packet's last part is hashed at once, another group's last part with the next group.
+    const auto hash_last = [&](int from, Type* part, int i) __attribute__((always_inline)) {
+      part[i] = V::reverse(part[i]);
+      if (last) {
+        hash(part[i], from + i, data_power);
+      } else if (i < kRest) {
+        sealed[i] = part[i];
       }
+    };
+    if constexpr (kSecondPart == 0) {
+      combine<kFirstPart>(
+          head, 0, true,
+          octets, [&](int i) __attribute__((always_inline)) { hash_last(0, head, i); });
+    } else {
+      combine<kFirstPart>(
+          head, 0, false,
+          octets, [&](int i) __attribute__((always_inline)) { head[i] = V::reverse(head[i]); });
+      Type tail[kSecondPart];
+      key_stream<kSecondPart, false, kFirstPart>(
+          tail, 0, data_power, [&](int i) __attribute__((always_inline)) { return head[i]; });
+      combine<kSecondPart>(
+          tail, kFirstPart, true,
+          octets, [&](int i) __attribute__((always_inline)) { hash_last(kFirstPart, tail, i); });
     }
     if (last) {
-      multiply_add(edges, data_blocks ? lengths : _mm_xor_si128(lengths, y),
-                   load_block(power(key, 1)));
+      join_lengths(data_blocks, lengths);
+      end_hash();
     }
-    if (!Seal || last) end_hash(sum);
     p += octets;
-    counter += kGroup / 16;
+  }
+
+  // The same for opening, where the ciphertext is there from the beginning.
+  template <int Vectors, bool First>
+  SEALWIRE_INLINE void open(std::uint32_t octets, bool last, Block lengths) {
+    const unsigned data_blocks = (octets + 15) / 16;
+    const unsigned data_power = data_blocks + (last ? 1 : 0);
+    if constexpr (First) join_aad(data_power);
+    Type stream[Vectors ? Vectors : 1];
+    key_stream<Vectors, First, Vectors>(
+        stream, 0, data_power, [&](int i) __attribute__((always_inline)) {
+          return V::reverse(load(p, static_cast<std::uint32_t>(i) * kVector, octets));
+        });
+    combine<Vectors>(stream, 0, true, octets, [](int) {});
+    if (last) join_lengths(data_blocks, lengths);
+    end_hash();
+    p += octets;
+  }
+
+  template <bool Seal, int Vectors, bool First>
+  SEALWIRE_INLINE void group(std::uint32_t octets, bool last, Block lengths) {
+    if constexpr (Seal) {
+      seal<Vectors, First>(octets, last, lengths);
+    } else {
+      open<Vectors, First>(octets, last, lengths);
+    }
   }
 
   // Multiplies the AAD's blocks, which stand before `blocks` others; the hash so far goes in with
@@ -228,11 +306,17 @@ struct Packet {
     multiply_add(edges, aad[0], load_block(power(key, blocks + aad_blocks)));
     if (aad_blocks == 2) multiply_add(edges, aad[1], load_block(power(key, blocks + 1)));
   }
+
+  // The lengths' block comes last; the hash so far with it, if no data came in between.
+  SEALWIRE_INLINE void join_lengths(unsigned data_blocks, Block lengths) {
+    multiply_add(edges, data_blocks ? lengths : _mm_xor_si128(lengths, y),
+                 load_block(power(key, 1)));
+  }
 };
 
 template <class V, int Rounds, bool Seal>
 SEALWIRE_INLINE void packet(const Schedule& key, AeadOp& op) {
-  using P = Packet<V, Rounds, Seal>;
+  using P = Packet<V, Rounds>;
   P state(key, op);
   const Block lengths = _mm_set_epi64x(static_cast<long long>(op.aad_length) * 8,
                                        static_cast<long long>(op.length) * 8);
@@ -240,15 +324,15 @@ SEALWIRE_INLINE void packet(const Schedule& key, AeadOp& op) {
   if (rest <= P::kGroup) {
     V::for_vectors(
         (rest + P::kVector - 1) / P::kVector, [&]<int Vectors>() __attribute__((always_inline)) {
-          state.template group<Vectors, true>(rest, true, lengths);
+          state.template group<Seal, Vectors, true>(rest, true, lengths);
         });
   } else {
-    state.template group<V::kVectors, true>(P::kGroup, false, lengths);
+    state.template group<Seal, V::kVectors, true>(P::kGroup, false, lengths);
     for (rest -= P::kGroup; rest > P::kGroup; rest -= P::kGroup)
-      state.template group<V::kVectors, false>(P::kGroup, false, lengths);
+      state.template group<Seal, V::kVectors, false>(P::kGroup, false, lengths);
     V::for_vectors(
         (rest + P::kVector - 1) / P::kVector, [&]<int Vectors>() __attribute__((always_inline)) {
-          state.template group<Vectors, false>(rest, true, lengths);
+          state.template group<Seal, Vectors, false>(rest, true, lengths);
         });
   }
   const Block tag = _mm_xor_si128(reverse(state.y), state.tag_mask);

@@ -9,6 +9,7 @@ struct V {
   using Sum = batch_gcm::Sum;
   static constexpr unsigned kBlocks = 1;
   static constexpr int kVectors = 8;  // a group: 8 blocks
+  static constexpr int kHead = 8;     // all in one part
 
   SEALWIRE_INLINE static Type load(const void* p) { return load_block(p); }
   // 0..16 octets, the rest zero, by words that overlap: never reads beyond them, no round trip
@@ -63,11 +64,19 @@ struct V {
   SEALWIRE_INLINE static Type counters(Block base, std::uint32_t from) {
     return _mm_insert_epi32(base, static_cast<int>(__builtin_bswap32(from)), 3);
   }
+  // The block after `counter`, where the count's last octet does not overflow.
+  SEALWIRE_INLINE static Type next_counters(Type counter) {
+    return _mm_add_epi32(counter, _mm_set_epi32(kBlocks << 24, 0, 0, 0));
+  }
   SEALWIRE_INLINE static Sum zero_sum() {
     return {_mm_setzero_si128(), _mm_setzero_si128(), _mm_setzero_si128()};
   }
   SEALWIRE_INLINE static void multiply_add(Sum& sum, Type x, Type power) {
     batch_gcm::multiply_add(sum, x, power);
+  }
+  SEALWIRE_INLINE static void multiply_add(Sum& sum, Type x, Type power, Type y, Type power_of_y) {
+    multiply_add(sum, x, power);
+    multiply_add(sum, y, power_of_y);
   }
   SEALWIRE_INLINE static Type add_first(Type v, Block y) { return _mm_xor_si128(v, y); }
   SEALWIRE_INLINE static Sum fold(const Sum& sum) { return sum; }

@@ -10,7 +10,7 @@
 namespace sealwire::crypto::batch_gcm {
 
 inline constexpr unsigned kPowers =
-    36;  // a group of 32 blocks, two of AAD and one of lengths, rounded up to a vector
+    40;  // a group of 36 blocks, two of AAD and one of lengths, rounded up to a vector
 
 // H^i is the GHASH key's power i in the kernels' form: octet-reversed and multiplied by x, so that
 // the product of two reversed blocks needs no shift. Secret; wiped by its owner (Schedule's
@@ -34,7 +34,7 @@ struct alignas(64) Schedule {
   Schedule& operator=(const Schedule&) = delete;
   ~Schedule() { wipe(this, sizeof *this); }
 };
-static_assert(sizeof(Schedule) == 13 * 64);
+static_assert(sizeof(Schedule) == 14 * 64);
 
 /// Expands an AES key of 16, 24 or 32 octets.
 void expand(Schedule& schedule, std::span<const std::uint8_t> key);
