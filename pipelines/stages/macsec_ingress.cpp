@@ -45,8 +45,54 @@ void close_up(Packet& p, std::uint8_t* frame) {
   std::memmove(frame + tags, frame, kMacAddressesLength);
 }
 
+// Where the last frame of this burst with an SCI went that was opened: the next one with the same
+// TCI, AN and SCI goes there too. Nothing while `secy` is null.
+struct KnownWay {
+  const Secy* secy = nullptr;
+  std::uint64_t start = 0;  // EtherType and TCI/AN
+  std::uint64_t sci = 0;
+  ReceiveSa* sa = nullptr;
+  bool strict = false;
+};
+
+// The operation of a frame whose addresses are at `addresses`.
+[[gnu::always_inline]] inline void open(Burst& burst, Packet& p, ReceiveSa& sa, crypto::Pn pn,
+                                        std::uint8_t* addresses, std::uint32_t tag_length) {
+  p.op = static_cast<std::uint8_t>(burst.batch.count);
+  macsec::fill_op(burst.batch.add(), sa, pn, p.secure_length, addresses, tag_length,
+                  (p.tci & wire::kTciE) != 0 ? sa.offset : macsec::kAllClear);
+}
+
+// True: `p` was such a frame. What is not valid, or late, is left to build_one.
+[[gnu::always_inline]] inline bool follow(Burst& burst, Packet& p, const Secy& secy,
+                                          const KnownWay& way) {
+  if (&secy != way.secy) return false;
+  const std::uint32_t length = rte_pktmbuf_data_len(p.mbuf);
+  if (length < wire::kMacAddressesLength + wire::kMacsecOverhead) return false;
+  std::uint8_t* const frame = frame_of(p.mbuf);
+  const auto head = wire::load_be<std::uint64_t>(frame + wire::kMacAddressesLength);
+  if (head >> 40 != way.start) return false;
+  if (wire::load_be<std::uint64_t>(frame + wire::kMacAddressesLength + 8) != way.sci) return false;
+  const auto sl = static_cast<std::uint32_t>(head >> 32 & 0xff);
+  const std::uint32_t rest = length - wire::kMacAddressesLength - wire::kMacsecOverhead;
+  if (sl >= wire::kShortLengthLimit || rest < (sl != 0 ? sl : wire::kShortLengthLimit))
+    return false;
+  const auto low = static_cast<std::uint32_t>(head);
+  ReceiveSa& sa = *way.sa;
+  const crypto::Pn pn = sa.window.recover(low);
+  if ((low == 0 && !sa.xpn) || sa.window.certainly_late(pn)) return false;
+  p.tci = static_cast<std::uint8_t>(way.start);
+  p.secure_length = static_cast<std::uint16_t>(sl != 0 ? sl : rest);
+  p.clear_tags = 0;
+  p.macsec_in = &sa;
+  p.pn = pn.value();
+  p.flags |= static_cast<std::uint16_t>(kPacketOpened | (way.strict ? kPacketStrict : 0));
+  open(burst, p, sa, pn, frame, wire::kSecTagSciLength);
+  return true;
+}
+
 // Figure 10-4 up to the ICV check. The step numbers are those of the order of the figure.
-void build_one(Burst& burst, Packet& p, const Secy& secy) {
+void build_one(Burst& burst, Packet& p, const Secy& secy, KnownWay& way) {
   const ValidateFrames mode = secy.validate_frames();
   std::uint8_t* const frame = frame_of(p.mbuf);
   const std::span<const std::uint8_t> all{frame, rte_pktmbuf_data_len(p.mbuf)};
@@ -107,10 +153,12 @@ void build_one(Burst& burst, Packet& p, const Secy& secy) {
     p.flags |= kPacketUnchecked | kPacketInvalid;
     return;
   }
-  p.op = static_cast<std::uint8_t>(burst.batch.count);
-  macsec::fill_op(burst.batch.add(), *sa, crypto::Pn(p.pn), tag->secure_length,
-                  frame + std::size_t{p.clear_tags} * kVlanTagLength, tag->length,
-                  tag->has(wire::kTciE) ? sa->offset : macsec::kAllClear);
+  open(burst, p, *sa, crypto::Pn(p.pn), frame + std::size_t{p.clear_tags} * kVlanTagLength,
+       tag->length);
+  if (tag->has(wire::kTciSc)) {
+    way = {&secy, std::uint64_t{wire::kEtherTypeMacsec} << 8 | tag->tci_an, sci, sa,
+           mode == ValidateFrames::strict};
+  }
 }
 
 // Takes SecTAG, ICV and what follows it away, and puts VLAN tags in clear back behind the
@@ -211,10 +259,12 @@ void settle_no_sa(const Packet& p, const Secy& secy, SecyReceiveCounters& c) {
 
 void build(Burst& burst) {
   burst.batch.reset(crypto::Direction::open);
+  KnownWay way;
   for (Packet& p : burst.all()) {
     p.op = kNoOp;
     if (p.drop != DropReason::none || (p.flags & kPacketSkipMacsec) != 0) continue;
-    build_one(burst, p, *burst.line->outside[p.in_port].secy);
+    const Secy& secy = *burst.line->outside[p.in_port].secy;
+    if (!follow(burst, p, secy, way)) build_one(burst, p, secy, way);
   }
 }
 

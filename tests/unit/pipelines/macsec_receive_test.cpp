@@ -4,7 +4,10 @@
 
 #include <rte_ring.h>
 
+#include <array>
 #include <functional>
+#include <memory>
+#include <random>
 
 #include "pipelines/mark.h"
 #include "pipelines/wire/macsec.h"
@@ -322,6 +325,94 @@ TEST(MacsecReceive, SeveralChannelsAndFourAssociations) {
   EXPECT_TRUE(r.delivers({.pn = 2, .sci = kSciA + 4, .sak = {.fill = 104}}));
 }
 
+// A frame that goes the way of the one before is recognised by its first octets: whatever stands
+// beside it in a burst, what becomes of it is what becomes of it alone.
+TEST(MacsecReceive, InOneBurstAsOneByOne) {
+  std::mt19937 random(802);
+  const auto one_of = [&random](auto... values) {
+    const std::array all{static_cast<unsigned>(values)...};
+    return all[random() % all.size()];
+  };
+  for (const ValidateFrames mode :
+       {ValidateFrames::strict, ValidateFrames::check, ValidateFrames::disabled})
+    for (int round = 0; round < 40; ++round) {
+      const CipherSuite suite =
+          round % 4 == 0 ? CipherSuite::gcm_aes_xpn_128 : CipherSuite::gcm_aes_128;
+      std::uint64_t pn = 1;
+      std::vector<Bytes> frames;
+      for (int i = 0; i < 40; ++i) {
+        const std::uint8_t an = one_of(0, 0, 0, 0, 1, 2) & 3;
+        Sealed sealed{.frame = make_frame(one_of(20, 40, 59, 60, 100, 200), random() & 0xff),
+                      .tci_an = static_cast<std::uint8_t>(
+                          one_of(0x2c, 0x2c, 0x2c, 0x20, 0x24, 0x28, 0x0c, 0xac, 0x6c) | an),
+                      .pn = one_of(1, 1, 1, 1, 0) == 0 ? one_of(0, 1, 2) : pn++,
+                      .sci = kSciA + one_of(0, 0, 0, 1, 2) + (one_of(0, 0, 1) << 20) * one_of(0, 1),
+                      .sak = {.suite = suite, .fill = static_cast<std::uint8_t>(1 + an)},
+                      .padding = one_of(0, 0, 0, 7)};
+        if (one_of(0, 0, 0, 0, 1) == 1) sealed.sl = one_of(0, 20, 47, 48, 63, 64, 200) & 0xff;
+        Bytes frame = sealed.bytes();
+        if (one_of(0, 0, 0, 0, 0, 1) == 1)
+          frame[random() % frame.size()] ^= static_cast<std::uint8_t>(one_of(1, 0x80));
+        if (one_of(0, 0, 0, 0, 0, 0, 1) == 1) frame.resize(random() % frame.size());
+        if (one_of(0, 0, 0, 0, 0, 0, 0, 1) == 1) frame = make_frame(80);
+        if (frame.size() >= 14) frames.push_back(frame);
+      }
+      const auto receiver = [&] {
+        auto made =
+            std::make_unique<Receiver>(SecySettings{.validate_frames = mode,
+                                                    .replay_protect = round % 3 != 0,
+                                                    .replay_window = round % 2 == 0 ? 0U : 8U},
+                                       Sak{.suite = suite});
+        for (std::uint8_t an = 1; an < 3; ++an)
+          add_receive(*made->wire.secy, kSciA,
+                      {.suite = suite, .an = an, .fill = static_cast<std::uint8_t>(1 + an)});
+        add_receive(*made->wire.secy, kSciA + 1, {.suite = suite});
+        return made;
+      };
+      const auto together = receiver(), apart = receiver();
+      std::vector<Bytes> expected;
+      for (const Bytes& frame : frames) {
+        EXPECT_TRUE(together->wire.outside.put(frame));
+        for (Bytes& out : apart->receive(frame)) expected.push_back(std::move(out));
+      }
+      together->loop.run_until_quiet();
+      EXPECT_TRUE(same(together->wire.inside.take(), expected)) << "round " << round;
+      for (std::size_t i = 0; i < kDropReasons; ++i) {
+        const auto reason = static_cast<DropReason>(i);
+        EXPECT_EQ(together->dropped(reason), apart->dropped(reason))
+            << kDropReasonInfo[i].name << " in round " << round;
+      }
+      for (const std::uint64_t sci : {kSciA, kSciA + 1})
+        for (std::uint8_t an = 0; an < (sci == kSciA ? 3 : 1); ++an) {
+          const auto of = [&](const Receiver& r) {
+            const auto sa = r.wire.secy->receive_sa(crypto::Sci(sci), crypto::An(an));
+            return std::array{sa->next_pn, sa->lowest_pn, sa->ok,      sa->unchecked,
+                              sa->delayed, sa->late,      sa->invalid, sa->not_valid};
+          };
+          EXPECT_EQ(of(*together), of(*apart)) << round;
+        }
+    }
+}
+
+TEST(MacsecReceive, TwoPortsInOneBurstHaveTheirOwnAssociations) {
+  LineOptions options;
+  options.secy.sci = crypto::Sci(kSciB);
+  Wire one(options), two(options);
+  add_receive(*one.secy, kSciA, {.fill = 1});
+  add_receive(*two.secy, kSciA, {.fill = 2});
+  one.snapshot.outside.push_back(two.snapshot.outside[0]);
+  one.snapshot.inside.push_back(two.snapshot.inside[0]);
+  LaneSettings settings = both({&one})[1];
+  settings.receive = {{0, 0}, {1, 0}};
+  Loop loop({settings});
+  for (std::uint64_t pn = 1; pn < 4; ++pn) {
+    EXPECT_TRUE(one.outside.put(Sealed{.pn = pn}.bytes()));
+    EXPECT_TRUE(two.outside.put(Sealed{.pn = pn, .sak = {.fill = 2}}.bytes()));
+  }
+  loop.run_until_quiet();
+  EXPECT_EQ(one.inside.take().size(), 6U);
+}
+
 TEST(MacsecReceive, RekeyUnderWayAcceptsOldAndNew) {
   Receiver r;
   EXPECT_TRUE(r.delivers({.pn = 1}));
@@ -401,6 +492,12 @@ TEST(MacsecReceive, WhatIsCertainlyLateCostsNoCrypto) {
   EXPECT_FALSE(r.delivers({.pn = 8}));
   EXPECT_EQ(r.sa().late, 1U);
   EXPECT_EQ(r.secy().in_octets_decrypted.read(), octets);
+  // Nor behind one of the same burst that is not.
+  EXPECT_TRUE(r.wire.outside.put(Sealed{.pn = 10}.bytes()));
+  EXPECT_TRUE(r.wire.outside.put(Sealed{.pn = 8}.bytes()));
+  r.loop.run_until_quiet();
+  EXPECT_EQ(r.sa().late, 2U);
+  EXPECT_EQ(r.secy().in_octets_decrypted.read(), octets + 88);
 }
 
 TEST(MacsecReceive, AHighHalfThatWouldBeGuessedOtherwiseNowIsLate) {
