@@ -50,13 +50,16 @@ void put(Suite& suite, const std::string& name, double before, const nlohmann::j
   const auto& turns = row["turns"];
   const auto& predicted = row["predicted"];
   suite.print(
-      fmt::format("{:<36} {:>8} {:>8} {:>7} {:>8} {:>24} {:>6} {:>22} {}", "row", "one core", "two",
-                  "spread", "Mpps", "times quartiles (goal)", "hop", "turns: rx, number, tx",
+      fmt::format("{:<34} {:>8} {:>6} {:>7} {:>5} {:>6} {:>8} {:>6} {:>6} {:>24} {:>5} {:>22}  {}",
+                  "row", "one core", "two", "spread", "floor", "crypto", "overhead", "Mpps",
+                  "Gbit/s", "times quartiles (goal)", "hop", "turns: rx, number, tx",
                   "predicted times with 4, 8, 16 cores"),
       fmt::format(
-          "{:<36} {:8.0f} {:8.1f} {:6.1f}% {:8.2f} {:>24} {:6.0f} {:>22} {:.1f}, {:.1f}, {:.1f}",
-          name, before, of(row["cycles_per_packet"]) / 2, 100 * of(row["spread"]), of(row["mpps"]),
-          text_of_ratio(row), of(row["hop"]),
+          "{:<34} {:8.0f} {:6.0f} {:6.1f}% {:5.0f} {:6.0f} {:8.0f} {:6.2f} {:6.2f} {:>24} {:5.0f} "
+          "{:>22}  {:.1f}, {:.1f}, {:.1f}",
+          name, before, of(row["cycles_per_packet"]) / 2, 100 * of(row["spread"]),
+          of(row["io_floor"]), of(row["crypto"]), of(row["overhead"]), of(row["mpps"]),
+          of(row["gbps"]), text_of_ratio(row), of(row["hop"]),
           fmt::format("{:.1f}, {:.1f}, {:.1f}", of(turns["receive"]), of(turns["number"]),
                       of(turns["send"])),
           of(predicted["4"]), of(predicted["8"]), of(predicted["16"])));

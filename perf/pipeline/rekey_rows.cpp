@@ -33,11 +33,6 @@ void install(Suite& suite) {
 void under_load(Suite& suite, const std::string& name, unsigned lcore) {
   const RekeyLoad r =
       rekey_under_load(kPerSecond, lcore, sizes_of(kSize), suite.factory(), suite.pool());
-  suite.print(fmt::format("{:<36} {:>8} {:>8} {:>7} {:>9} {}", "row", "cycles", "without", "spread",
-                          "rekeys/s", "less throughput (goal)"),
-              fmt::format("{:<36} {:8.0f} {:8.0f} {:6.1f}% {:9.0f} {:.1f} % ({:.1f})", name,
-                          r.rekeying.median, r.still.median, 100 * r.rekeying.spread, r.per_second,
-                          100 * r.loss, 100 * kMostLoss));
   nlohmann::json row = row_of({.workload = "rekey under load",
                                .algorithm = "aes-gcm-128",
                                .size = kSize,
@@ -48,6 +43,13 @@ void under_load(Suite& suite, const std::string& name, unsigned lcore) {
               {"per_second", r.per_second},
               {"loss", r.loss},
               {"goal", kMostLoss}});
+  suite.print(
+      fmt::format("{:<36} {:>8} {:>8} {:>7} {:>7} {:>7} {:>9} {}", "row", "cycles", "without",
+                  "spread", "Mpps", "Gbit/s", "rekeys/s", "less throughput (goal)"),
+      fmt::format("{:<36} {:8.0f} {:8.0f} {:6.1f}% {:7.2f} {:7.2f} {:9.0f} {:.1f} % ({:.1f})", name,
+                  r.rekeying.median, r.still.median, 100 * r.rekeying.spread,
+                  row["mpps"].get<double>(), row["gbps"].get<double>(), r.per_second, 100 * r.loss,
+                  100 * kMostLoss));
   suite.add(row);
 }
 
