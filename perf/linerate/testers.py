@@ -53,8 +53,9 @@ class Tester:
             raise RuntimeError(f"{program} is not installed: {package}")
         everywhere = ",".join(str(cpu) for cpu in sorted(os.sched_getaffinity(0)))
         main, worker = cores or (f"({everywhere})",) * 2
-        # Cards need hugepages; what the others need must not depend on them.
-        ports = ["-a", device] if PCI.fullmatch(device) else ["--no-pci", "--no-huge", "-m", str(memory), f"--vdev={device}"]
+        # Cards need hugepages, whose files would keep them; what the others need must not depend on any.
+        ports = (["--huge-unlink", "-a", device] if PCI.fullmatch(device)
+                 else ["--no-pci", "--no-huge", "-m", str(memory), f"--vdev={device}"])
         # Without stdbuf its answers stay in the C library's buffer.
         command = ["stdbuf", "-oL", program, "--file-prefix", f"{lab.prefix}-{name}", "--lcores", f"0@{main},1@{worker}",
                    *ports, *(f"--vdev={one}" for one in extra), *arguments]

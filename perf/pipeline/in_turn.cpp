@@ -96,7 +96,7 @@ void InTurn::put(const Sizes& sizes) {
     demote(data, frame.size());
     demote(m, sizeof *m);
   }
-  for (const rte_ring* queue : queues) demote(queue + 1, kInTurnSlots * sizeof(rte_mbuf*));
+  for (const rte_ring* queue : queues) demote(queue + 1, kInTurnSlots * sizeof(void*));
 }
 
 std::uint64_t InTurn::work(Lanes& lanes, const MemoryPort& port) {

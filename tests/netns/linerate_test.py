@@ -174,6 +174,7 @@ class Linerate(unittest.TestCase):
         for command, device in zip(seen, ("0000:81:00.1", "81:00.1")):
             self.assertEqual([device], [after for word, after in zip(command, command[1:]) if word == "-a"])
             self.assertNotIn("--no-huge", command)
+            self.assertIn("--huge-unlink", command)
             self.assertEqual("0@4,1@5", command[command.index("--lcores") + 1])
         self.assertNotIn("-a", seen[2])
         self.assertIn("--no-pci", seen[2])

@@ -61,7 +61,7 @@ class Bench(unittest.TestCase):
             self.assertGreater(row["crypto"], row["io_floor"])
 
     def test_goals_are_in_proportion_to_what_they_name(self):
-        names = {"[esp] egress 64": "of the crypto", "[esp] ingress 64": "of egress", "[macsec] ingress 64": "of the crypto",
+        names = {"[esp] egress 64": "of the crypto", "[esp] ingress 64": "of egress", "[macsec] egress 64": "of the crypto",
                  "[esp, macsec] egress 64": "of each alone", "[esp] egress 64 64 SAs": "of one SA"}
         expression = "|".join(f"^{re.escape(name)}$" for name in names)
         with tempfile.TemporaryDirectory() as folder:
@@ -69,9 +69,12 @@ class Bench(unittest.TestCase):
             self.assertEqual(0, run("--full", "--only", expression, "--rounds", "5", "--json", file).returncode)
             found = rows.read(file)["rows"]
             self.assertEqual(list(names.values()), [row["goal_of"] for row in found])
-            for row in found:
-                # Not its speed: a row of the wrong thing is off by far more.
-                self.assertTrue(0.3 < row["ratio"] < 12, row)
+            egress, ingress, macsec, both, many = (row["cycles_per_packet"] for row in found)
+            floor, crypto, of_macsec = found[0]["io_floor"], found[0]["crypto"], found[2]["crypto"]
+            for row, expected in zip(found, ((egress - floor) / crypto, ingress / egress, (macsec - floor) / of_macsec,
+                                             both / (egress + macsec - floor), many / egress)):
+                # Measured at another time, on a machine that may do something else: not its speed is judged.
+                self.assertTrue(expected / 4 < row["ratio"] < expected * 4, (row, expected))
             self.assertEqual(0, run("--full", "--only", expression, "--rounds", "5", "--no-goals", "--json", file).returncode)
             self.assertEqual({"of the crypto"}, {row["goal_of"] for row in rows.read(file)["rows"] if "goal_of" in row})
 

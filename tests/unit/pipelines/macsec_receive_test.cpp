@@ -383,9 +383,11 @@ TEST(MacsecReceive, InOneBurstAsOneByOne) {
             << kDropReasonInfo[i].name << " in round " << round;
       }
       for (const std::uint64_t sci : {kSciA, kSciA + 1})
-        for (std::uint8_t an = 0; an < (sci == kSciA ? 3 : 1); ++an) {
+        for (const unsigned an : {0U, 1U, 2U}) {
+          if (sci != kSciA && an != 0) continue;
           const auto of = [&](const Receiver& r) {
-            const auto sa = r.wire.secy->receive_sa(crypto::Sci(sci), crypto::An(an));
+            const auto sa = r.wire.secy->receive_sa(crypto::Sci(sci),
+                                                    crypto::An(static_cast<std::uint8_t>(an)));
             return std::array{sa->next_pn, sa->lowest_pn, sa->ok,      sa->unchecked,
                               sa->delayed, sa->late,      sa->invalid, sa->not_valid};
           };
