@@ -2,6 +2,7 @@
 // CBC and HMAC in bursts over all packets of a batch that share an algorithm, whatever their keys.
 #pragma once
 
+#include <array>
 #include <memory>
 #include <string_view>
 
@@ -13,6 +14,9 @@ namespace sealwire::crypto {
 /// measure, and to test what other processors run). SHA-1 and SHA-256 use SHA-NI in all but avx512,
 /// if the processor has it.
 enum class IpsecMbCode : std::uint8_t { best, sse, avx, avx2, avx512 };
+/// All but `best`, the narrowest first.
+inline constexpr std::array kIpsecMbCodes{IpsecMbCode::sse, IpsecMbCode::avx, IpsecMbCode::avx2,
+                                          IpsecMbCode::avx512};
 
 /// As the engines are called: "ipsec-mb", and of a certain code "ipsec-mb-avx2" and so on.
 std::string_view name_of(IpsecMbCode code);

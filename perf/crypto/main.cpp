@@ -69,8 +69,7 @@ std::vector<Candidate> candidates() {
   };
   for (const std::string_view kernel : crypto::batch_gcm_kernels())
     add("batch-gcm-" + std::string(kernel), crypto::make_batch_gcm_factory(kernel));
-  using Code = crypto::IpsecMbCode;
-  for (const Code code : {Code::sse, Code::avx, Code::avx2, Code::avx512})
+  for (const crypto::IpsecMbCode code : crypto::kIpsecMbCodes)
     add(std::string(crypto::name_of(code)), crypto::make_ipsec_mb_factory(code));
   add("openssl", crypto::make_openssl_factory());
   for (const std::string driver : {"aesni_gcm", "aesni_mb"})

@@ -5,7 +5,6 @@ named PCI ports are touched.
 """
 
 import contextlib
-import json
 import os
 import re
 import shutil
@@ -15,7 +14,7 @@ import subprocess
 import threading
 import time
 
-from lab import stop, wait_until
+from lab import stop, telemetry, wait_until
 
 TESTPMD, PKTGEN = "dpdk-testpmd", "pktgen"
 PCI = re.compile(r"([0-9a-f]{4}:)?[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]", re.I)
@@ -43,6 +42,15 @@ def write_pcap(path, size, destination, source, addresses, flows=64):
             frame = bytes.fromhex((destination + source).replace(":", "")) + b"\x08\0" + ip + udp
             frame += bytes([flow]) * (length - len(frame))
             out.write(struct.pack("<IIII", 0, 0, length, length) + frame)
+
+
+def settled(count, pause):
+    """What `count()` gives when it gives the same twice, `pause` seconds apart."""
+    found, earlier = count(), None
+    while found != earlier:
+        time.sleep(pause)
+        found, earlier = count(), found
+    return found
 
 
 class Tester:
@@ -164,11 +172,7 @@ class Pktgen(Tester):
 
     def _ask(self, command):
         """It shows its counters on a screen; DPDK's telemetry tells them to programs."""
-        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
-            client.connect(str(self.path))
-            client.recv(1024)  # greeting
-            client.send(command.encode())
-            return json.loads(client.recv(1 << 16))[command.partition(",")[0]]
+        return telemetry(self.path, command)
 
     def start(self):
         self.say("start 0")
@@ -177,11 +181,7 @@ class Pktgen(Tester):
         self.say("stop 0")
 
     def sent(self):
-        sent, earlier = self._ask("/ethdev/stats,0")["opackets"], None
-        while sent != earlier:  # it stops at the end of a burst
-            time.sleep(0.1)
-            sent, earlier = self._ask("/ethdev/stats,0")["opackets"], sent
-        return sent, 0
+        return settled(lambda: self._ask("/ethdev/stats,0")["opackets"], 0.1), 0  # it stops at the end of a burst
 
 
 GENERATORS = {"testpmd": TestpmdGenerator, "pktgen": Pktgen}
@@ -196,11 +196,7 @@ class Sink(Testpmd):
 
     def received_in_all(self):
         """When nothing comes any more."""
-        received, earlier = self.counts()["RX-packets"], None
-        while received != earlier:
-            time.sleep(0.3)
-            received, earlier = self.counts()["RX-packets"], received
-        return received
+        return settled(lambda: self.counts()["RX-packets"], 0.3)
 
 
 def trial(sink, generator, seconds):

@@ -42,8 +42,7 @@ class BestCrypto {
     };
     for (const char* engine : {"batch-gcm", "openssl"})
       consider(crypto::make_software_factory(engine));
-    using Code = crypto::IpsecMbCode;
-    for (const Code code : {Code::sse, Code::avx, Code::avx2, Code::avx512})
+    for (const crypto::IpsecMbCode code : crypto::kIpsecMbCodes)
       consider(crypto::make_ipsec_mb_factory(code));
     consider(crypto::make_cryptodev_factory({.device = "crypto_aesni_mb"}));
     if (best_ == nullptr)

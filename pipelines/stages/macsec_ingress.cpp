@@ -73,16 +73,16 @@ struct KnownWay {
   const auto head = wire::load_be<std::uint64_t>(frame + wire::kMacAddressesLength);
   if (head >> 40 != way.start) return false;
   if (wire::load_be<std::uint64_t>(frame + wire::kMacAddressesLength + 8) != way.sci) return false;
-  const auto sl = static_cast<std::uint32_t>(head >> 32 & 0xff);
-  const std::uint32_t rest = length - wire::kMacAddressesLength - wire::kMacsecOverhead;
-  if (sl >= wire::kShortLengthLimit || rest < (sl != 0 ? sl : wire::kShortLengthLimit))
-    return false;
+  const std::uint16_t secure =
+      wire::secure_length(length - wire::kMacAddressesLength - wire::kMacsecOverhead,
+                          static_cast<std::uint8_t>(head >> 32));
+  if (secure == 0) return false;
   const auto low = static_cast<std::uint32_t>(head);
   ReceiveSa& sa = *way.sa;
   const crypto::Pn pn = sa.window.recover(low);
   if ((low == 0 && !sa.xpn) || sa.window.certainly_late(pn)) return false;
   p.tci = static_cast<std::uint8_t>(way.start);
-  p.secure_length = static_cast<std::uint16_t>(sl != 0 ? sl : rest);
+  p.secure_length = secure;
   p.clear_tags = 0;
   p.macsec_in = &sa;
   p.pn = pn.value();

@@ -53,6 +53,13 @@ struct SecTagView {
   bool has(std::uint8_t bit) const { return (tci_an & bit) != 0; }
 };
 
+// Octets of Secure Data where `rest` octets are between SecTAG and ICV, or would be if no padding
+// followed; 0 if SL is not valid (9.7, 9.12 d).
+constexpr std::uint16_t secure_length(std::size_t rest, std::uint8_t sl) {
+  if ((sl & 0xC0) != 0 || rest < (sl != 0 ? sl : kShortLengthLimit)) return 0;
+  return sl != 0 ? sl : static_cast<std::uint16_t>(rest);
+}
+
 // `mpdu` starts at the SecTAG's EtherType and ends with the frame (FCS not included). Nothing
 // unless it is valid by 9.12. Octets after the ICV of a short frame are Ethernet padding and
 // allowed: the ICV is found by SL. That the PN is not 0 holds for non-XPN suites only, so it is the
@@ -64,12 +71,11 @@ inline std::optional<SecTagView> parse_sectag(std::span<const std::uint8_t> mpdu
   const std::uint8_t sl = mpdu[3];
   if (tag.has(kTciVersion)) return std::nullopt;                          // 9.12 b
   if (tag.has(kTciSc) && tag.has(kTciEs | kTciScb)) return std::nullopt;  // 9.12 c
-  if ((sl & 0xC0) != 0) return std::nullopt;                              // 9.12 d
   tag.length = sectag_length(tag.tci_an);
   const std::size_t around = std::size_t{tag.length} + kMacsecIcvLength;
-  const std::size_t least = around + (sl != 0 ? sl : kShortLengthLimit);
-  if (mpdu.size() < least || mpdu.size() > 0xFFFF) return std::nullopt;
-  tag.secure_length = sl != 0 ? sl : static_cast<std::uint16_t>(mpdu.size() - around);
+  if (mpdu.size() < around || mpdu.size() > 0xFFFF) return std::nullopt;
+  tag.secure_length = secure_length(mpdu.size() - around, sl);
+  if (tag.secure_length == 0) return std::nullopt;
   tag.pn = load_be<std::uint32_t>(mpdu.data() + 4);
   if (tag.has(kTciSc)) tag.sci = load_be<std::uint64_t>(mpdu.data() + 8);
   return tag;

@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -44,6 +45,16 @@ def wait_until(condition, timeout, what):
             return value
         time.sleep(0.05)
     raise TimeoutError(f"{what}: not within {timeout} s")
+
+
+def telemetry(path, command):
+    """What the DPDK program whose telemetry socket is at `path` answers to `command`."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
+        client.settimeout(10)
+        client.connect(str(path))
+        client.recv(1 << 14)  # greeting
+        client.send(command.encode())
+        return json.loads(client.recv(1 << 16))[command.partition(",")[0]]
 
 
 def take_down_on_signals():
