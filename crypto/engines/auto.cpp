@@ -1,7 +1,6 @@
 #include "crypto/engines/auto.h"
 
 #include <mutex>
-#include <ranges>
 #include <string>
 #include <utility>
 
@@ -237,8 +236,8 @@ Result<std::unique_ptr<EngineFactory>> make_auto_factory(const Measurement& earl
   if (shared == nullptr) {
     std::vector<std::unique_ptr<EngineFactory>> candidates;
     if (auto batch_gcm = make_batch_gcm_factory()) candidates.push_back(std::move(*batch_gcm));
-    for (const IpsecMbCode code : kIpsecMbCodes | std::views::reverse)
-      if (auto ipsec_mb = make_ipsec_mb_factory(code)) candidates.push_back(std::move(*ipsec_mb));
+    for (auto code = kIpsecMbCodes.rbegin(); code != kIpsecMbCodes.rend(); ++code)
+      if (auto ipsec_mb = make_ipsec_mb_factory(*code)) candidates.push_back(std::move(*ipsec_mb));
     if (auto openssl = make_openssl_factory()) candidates.push_back(std::move(*openssl));
     auto core = make_core(std::move(candidates), [&earlier](const auto& engines) {
       const std::optional<EnginePlan> known = plan_of(earlier, engines);
